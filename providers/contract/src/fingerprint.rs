@@ -45,7 +45,8 @@ impl Fingerprint {
 
     /// A fingerprint from its hex digits.
     pub fn parse(text: &str) -> Option<Self> {
-        let good = text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let good = text.len() == 64
+            && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         good.then(|| Self(text.to_owned()))
     }
 

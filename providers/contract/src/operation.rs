@@ -111,7 +111,8 @@ impl Retry {
 
     /// The wait before attempt `next`, which counts from 2; none when there are no more.
     pub fn wait_ms(&self, next: u32) -> Option<u64> {
-        (next <= self.attempts).then(|| self.first_ms.saturating_mul(1 << next.saturating_sub(2).min(20)))
+        (next <= self.attempts)
+            .then(|| self.first_ms.saturating_mul(1 << next.saturating_sub(2).min(20)))
     }
 }
 

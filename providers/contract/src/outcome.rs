@@ -133,7 +133,11 @@ impl Failure {
         };
         Self::new(
             FailureKind::Moved,
-            format!("{what} is not what the plan expects: expected {}, found {}", say(expected), say(found)),
+            format!(
+                "{what} is not what the plan expects: expected {}, found {}",
+                say(expected),
+                say(found)
+            ),
         )
     }
 }

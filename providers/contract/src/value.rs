@@ -144,17 +144,12 @@ impl Format {
     ///
     /// # Errors
     /// What [`Self::pieces`] finds, or `text` has none for a hole.
-    pub fn join(
-        &self,
-        text: impl Fn(&Value) -> Option<String>,
-    ) -> Result<String, FormatError> {
+    pub fn join(&self, text: impl Fn(&Value) -> Option<String>) -> Result<String, FormatError> {
         self.pieces()?
             .into_iter()
             .map(|piece| match piece {
                 Piece::Text(plain) => Ok(plain),
-                Piece::Hole(name) => {
-                    text(&self.values[&name]).ok_or(FormatError::Shape(name))
-                }
+                Piece::Hole(name) => text(&self.values[&name]).ok_or(FormatError::Shape(name)),
             })
             .collect()
     }
@@ -249,8 +244,10 @@ impl Value {
             Self::List(values) => Self::List(values.iter().map(|value| value.fill(fill)).collect()),
             Self::Map(fields) => Self::Map(fill_fields(fields, fill)),
             Self::Format(format) => {
-                let filled =
-                    Format { template: format.template.clone(), values: fill_fields(&format.values, fill) };
+                let filled = Format {
+                    template: format.template.clone(),
+                    values: fill_fields(&format.values, fill),
+                };
                 match filled.join(Value::scalar) {
                     Ok(text) => Self::Text(text),
                     Err(_) => Self::Format(filled),

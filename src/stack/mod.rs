@@ -1,0 +1,5 @@
+//! TOML to declared resources.
+
+pub mod model;
+
+pub use model::*;
