@@ -58,6 +58,10 @@ pub struct Facts {
 /// One part as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are present; a box would be one more allocation each"
+)]
 pub enum Observed {
     /// There is nothing by this identity. Never said where something could not be read.
     Absent,

@@ -145,6 +145,7 @@ impl Failure {
 /// What became of a step that was begun and whose end nobody saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "made once per interrupted step")]
 pub enum Resolution {
     /// It had no effect. `sealed`: and its token can never have one any more.
     NotStarted {

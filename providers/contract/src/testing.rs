@@ -1,1 +1,0 @@
-//! The in-memory world and the conformance suite.
