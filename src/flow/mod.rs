@@ -1,1 +1,1 @@
-//! The flow: stack, store and providers opened, observed, planned.
+//! The flow: stack, store and providers opened, observed, planned, applied.

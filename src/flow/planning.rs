@@ -1,0 +1,298 @@
+//! From a request to a plan: desired, recorded and observed brought together.
+
+use super::ask::{Ask, Want};
+use super::error::FlowError;
+use super::observe::{Seen, observe};
+use super::session::Session;
+use crate::apply::{self, Folded};
+use crate::plan::{self, Asked, Command, Desired, OnFailure, Plan, Question, Scope};
+use crate::registry::Providers;
+use crate::stack::Stack;
+use hive_contract::value::secrets_in;
+use hive_contract::{Address, Declared, Fields, Fingerprint, SecretRef, Value};
+use hive_state::{Freeze, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many steps run at once where nobody says.
+const PARALLEL: u32 = 10;
+
+/// A plan, and what a person should know beside it.
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// The interrupted apply that was folded in, where one is open.
+    pub open: Option<Folded>,
+    /// The hold on the environment, where there is one.
+    pub frozen: Option<Freeze>,
+    /// When the snapshot that it was compared with was made, in milliseconds since 1970.
+    pub base_at_ms: Option<u64>,
+    /// Why one resource is or is not touched, where that was asked.
+    pub explanation: Option<plan::Explanation>,
+    /// The providers that it was made with.
+    pub providers: Providers,
+}
+
+/// What is declared, wherever it comes from.
+struct Source {
+    command: Command,
+    declared: BTreeMap<Address, Declared>,
+    guards: Fields,
+    variables: BTreeMap<String, Value>,
+    files: Vec<plan::BoundFile>,
+}
+
+impl Session {
+    /// Makes a plan. Writes nothing, takes no lease.
+    ///
+    /// # Errors
+    /// The TOML is wrong for a provider, something cannot be read, or there is no plan.
+    pub async fn plan(&self, ask: &Ask) -> Result<Planned, FlowError> {
+        let open = apply::folded(&self.ledger).await?;
+        let recorded = match &open {
+            Some(folded) => Some(folded.snapshot.clone()),
+            None => self.ledger.head().await?.map(|(_, snapshot)| snapshot),
+        };
+        let (source, providers) = self.source(ask, recorded.as_ref()).await?;
+        let desired = plan::desire(&source.declared, &providers)
+            .map_err(|wrong| self.wrong(wrong))?;
+        if let Some(stack) = &self.declared {
+            let problems = crate::stack::unknown_outputs(stack, &desired);
+            if !problems.is_empty() && matches!(source.command, Command::Apply) {
+                return Err(FlowError::Stack(problems));
+            }
+        }
+        let Seen { observed, facts } = observe(&providers, &desired, recorded.as_ref()).await;
+        let question = Question {
+            owner: providers.owner().clone(),
+            recorded: recorded.as_ref(),
+            observed,
+            facts,
+            places: providers.places(),
+            verbs: &providers,
+            secrets: self.prints(&desired).await?,
+            on_failure: on_failure(&source.guards),
+            guards: source.guards,
+            variables: source.variables,
+            files: source.files,
+            foreign: self.foreign_reads(&source.command),
+            command: source.command,
+            parallel: self.parallel(),
+            freezes: matches!(ask.want, Want::Snapshot(_) | Want::Before) && !ask.no_freeze,
+            scope: scope(ask),
+            asked: asked(ask, &desired),
+            desired,
+        };
+        let plan = plan::plan(&question).map_err(FlowError::Plan)?;
+        let explanation = ask.explain.as_ref().map(|it| plan::explain(&question, &plan, it));
+        let base_at_ms = recorded.as_ref().map(|it| it.at_ms);
+        let frozen = self.ledger.freeze().await?;
+        Ok(Planned { plan, open, frozen, base_at_ms, explanation, providers })
+    }
+
+    async fn source(
+        &self,
+        ask: &Ask,
+        recorded: Option<&Snapshot>,
+    ) -> Result<(Source, Providers), FlowError> {
+        match &ask.want {
+            Want::Snapshot(number) => {
+                let snapshot = self.snapshot(*number).await?;
+                self.of_snapshot(Command::Restore { snapshot: *number }, snapshot, recorded).await
+            }
+            Want::Before => {
+                let snapshot = self.before().await?;
+                let command = Command::Rollback { snapshot: snapshot.number };
+                self.of_snapshot(command, snapshot, recorded).await
+            }
+            Want::Nothing => {
+                let providers = self.providers(recorded).await?;
+                let nothing = Source {
+                    command: Command::Destroy,
+                    declared: BTreeMap::new(),
+                    guards: recorded.map(|it| it.guards.clone()).unwrap_or_default(),
+                    variables: recorded.map(|it| it.variables.clone()).unwrap_or_default(),
+                    files: Vec::new(),
+                };
+                Ok((nothing, providers))
+            }
+            Want::Declared => self.of_stack(Command::Apply, recorded).await,
+            Want::Adopt(_) => self.of_stack(Command::Adopt, recorded).await,
+            Want::Move(..) => self.of_stack(Command::Move, recorded).await,
+            Want::Forget(_) => self.of_record(Command::Forget, recorded).await,
+            Want::Restart(_) => self.of_record(Command::Restart, recorded).await,
+        }
+    }
+
+    async fn of_stack(
+        &self,
+        command: Command,
+        recorded: Option<&Snapshot>,
+    ) -> Result<(Source, Providers), FlowError> {
+        let stack = self.toml()?;
+        let source = Source {
+            command,
+            declared: stack.declared.clone(),
+            guards: stack.guards.clone(),
+            variables: stack.variables.clone(),
+            files: stack.files.clone(),
+        };
+        Ok((source, self.providers(recorded).await?))
+    }
+
+    /// What is recorded, asked to stay as it is: for commands about single resources.
+    async fn of_record(
+        &self,
+        command: Command,
+        recorded: Option<&Snapshot>,
+    ) -> Result<(Source, Providers), FlowError> {
+        let recorded = recorded.ok_or_else(|| {
+            FlowError::Usage(format!("there is nothing to {command}: nothing was ever applied"))
+        })?;
+        self.of_snapshot(command, recorded.clone(), Some(recorded)).await
+    }
+
+    async fn of_snapshot(
+        &self,
+        command: Command,
+        snapshot: Snapshot,
+        recorded: Option<&Snapshot>,
+    ) -> Result<(Source, Providers), FlowError> {
+        let settings = Providers::settings_of(&snapshot.places);
+        let mut places = recorded.map(|it| it.places.clone()).unwrap_or_default();
+        places.extend(snapshot.places.clone());
+        let providers = self.connect(&settings, &places).await?;
+        let declared =
+            snapshot.resources.into_iter().map(|(address, it)| (address, it.declared)).collect();
+        let source = Source {
+            command,
+            declared,
+            guards: snapshot.guards,
+            variables: snapshot.variables,
+            files: Vec::new(),
+        };
+        Ok((source, providers))
+    }
+
+    /// What the TOML says.
+    ///
+    /// # Errors
+    /// The session was opened for the store alone.
+    pub fn toml(&self) -> Result<&Stack, FlowError> {
+        self.declared.as_ref().ok_or_else(|| FlowError::NoStack(self.at.folder.clone()))
+    }
+
+    /// The snapshot of a number.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub async fn snapshot(&self, number: u64) -> Result<Snapshot, FlowError> {
+        match self.ledger.snapshot(number).await? {
+            Some(snapshot) => Ok(snapshot),
+            None => {
+                let there = self.ledger.snapshots().await?;
+                let hint = match (there.first(), there.last()) {
+                    (Some(first), Some(last)) => Some(format!("there are {first} to {last}")),
+                    _ => Some("nothing was ever applied here".to_owned()),
+                };
+                Err(FlowError::NoSnapshot { number, hint })
+            }
+        }
+    }
+
+    /// The whole snapshot that `rollback` means: the newest one where head is partial, else the
+    /// one before head.
+    async fn before(&self) -> Result<Snapshot, FlowError> {
+        let none = || FlowError::Usage("there is no whole snapshot to roll back to".to_owned());
+        let (head, newest) = self.ledger.head().await?.ok_or_else(none)?;
+        for number in self.ledger.snapshots().await?.into_iter().rev() {
+            if number > head.snapshot || (number == head.snapshot && newest.whole) {
+                continue;
+            }
+            let snapshot = self.snapshot(number).await?;
+            if snapshot.whole {
+                return Ok(snapshot);
+            }
+        }
+        Err(none())
+    }
+
+    /// A provider's words about the declared resources, with their place in the TOML.
+    fn wrong(&self, wrong: Vec<(Address, hive_contract::Invalid)>) -> FlowError {
+        match &self.declared {
+            Some(stack) => FlowError::Stack(
+                wrong.iter().map(|(address, it)| stack.problem_at(address, it)).collect(),
+            ),
+            None => FlowError::Plan(
+                wrong
+                    .into_iter()
+                    .map(|(address, invalid)| plan::PlanError::Invalid { address, invalid })
+                    .collect(),
+            ),
+        }
+    }
+
+    async fn prints(
+        &self,
+        desired: &BTreeMap<Address, Desired>,
+    ) -> Result<BTreeMap<String, Option<String>>, FlowError> {
+        let parts = desired.values().flat_map(|it| it.parts.values());
+        let named: BTreeSet<SecretRef> =
+            parts.flat_map(|it| secrets_in(&it.lowered.fields)).collect();
+        self.secrets.prints(named).await.map_err(FlowError::Secret)
+    }
+
+    fn parallel(&self) -> u32 {
+        self.at.parallel.unwrap_or(PARALLEL)
+    }
+
+    fn foreign_reads(&self, command: &Command) -> Vec<(String, String, String, Fingerprint)> {
+        let Some(stack) = self.declared.as_ref().filter(|_| *command == Command::Apply) else {
+            return Vec::new();
+        };
+        let read = |it: &crate::stack::ForeignValue| {
+            let reference = &it.reference;
+            let output = format!("{}.{}", reference.address, reference.output);
+            let value = Fingerprint::of(&it.value);
+            (reference.stack.clone(), reference.environment.clone(), output, value)
+        };
+        stack.foreign.iter().map(read).collect()
+    }
+}
+
+fn on_failure(guards: &Fields) -> OnFailure {
+    match guards.get("on_failure").and_then(Value::as_text) {
+        Some("halt") => OnFailure::Halt,
+        _ => OnFailure::Rollback,
+    }
+}
+
+fn scope(ask: &Ask) -> Scope {
+    match &ask.want {
+        Want::Adopt(these) | Want::Forget(these) | Want::Restart(these) => {
+            Scope::Exactly(these.clone())
+        }
+        Want::Move(from, to) => Scope::Exactly([from.clone(), to.clone()].into()),
+        _ => ask.scope.clone(),
+    }
+}
+
+fn asked(ask: &Ask, desired: &BTreeMap<Address, Desired>) -> BTreeMap<Address, Asked> {
+    let each = |these: &BTreeSet<Address>, what: &Asked| -> Vec<(Address, Asked)> {
+        these.iter().map(|it| (it.clone(), what.clone())).collect()
+    };
+    let mut asked: BTreeMap<Address, Asked> = match &ask.want {
+        Want::Adopt(these) => each(these, &Asked::Adopt { take_over: ask.take_over }),
+        Want::Forget(these) => each(these, &Asked::Forget),
+        Want::Restart(these) => each(these, &Asked::Run),
+        Want::Move(from, to) => vec![(to.clone(), Asked::MovedFrom(from.clone()))],
+        Want::Declared if ask.take_over => {
+            let all = desired.keys().map(|it| (it.clone(), Asked::Adopt { take_over: true }));
+            all.collect()
+        }
+        _ => Vec::new(),
+    }
+    .into_iter()
+    .collect();
+    asked.extend(each(&ask.replace, &Asked::Replace));
+    asked
+}

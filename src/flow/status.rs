@@ -1,0 +1,144 @@
+//! What is: each recorded resource beside what is live.
+
+use super::error::FlowError;
+use super::observe::observe;
+use super::session::Session;
+use crate::apply::{self, Folded};
+use crate::plan::compare::{managed, with_ignored};
+use hive_contract::{Address, Live, Observed, Target, Value, path};
+use hive_state::{Freeze, LeaseBody, Snapshot};
+use std::collections::BTreeMap;
+
+/// Everything `hive status` says.
+pub struct Status {
+    /// The newest snapshot, an open journal folded in.
+    pub recorded: Option<Snapshot>,
+    /// The apply that is open.
+    pub open: Option<Folded>,
+    /// The hold on the environment.
+    pub frozen: Option<Freeze>,
+    /// Who may write now.
+    pub lease: Option<LeaseBody>,
+    /// Each part that something live belongs to.
+    pub parts: BTreeMap<Target, PartStatus>,
+}
+
+/// One recorded part beside the live one.
+pub struct PartStatus {
+    /// How it is, in a few words; why not, where it could not be read.
+    pub summary: String,
+    /// Whether it does what it is for.
+    pub ready: bool,
+    /// The fields that are not as recorded: recorded, live, and who moved it where that is known.
+    pub drift: Vec<Drifted>,
+    /// What the live object says of itself, else what was recorded.
+    pub outputs: BTreeMap<String, Value>,
+    /// Whether it could not be read.
+    pub unreadable: bool,
+}
+
+/// One field that moved.
+pub struct Drifted {
+    /// Which field; the empty one for the object as a whole.
+    pub field: hive_contract::FieldPath,
+    /// As recorded.
+    pub recorded: Option<Value>,
+    /// As it is.
+    pub observed: Option<Value>,
+    /// Who moved it, where the system tells.
+    pub moved_by: Option<String>,
+}
+
+impl Session {
+    /// Looks at everything that is recorded.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn status(&self) -> Result<Status, FlowError> {
+        let open = apply::folded(&self.ledger).await?;
+        let recorded = match &open {
+            Some(folded) => Some(folded.snapshot.clone()),
+            None => self.ledger.head().await?.map(|(_, snapshot)| snapshot),
+        };
+        let frozen = self.ledger.freeze().await?;
+        let lease = self.ledger.lease_now().await?;
+        let parts = match &recorded {
+            Some(recorded) => self.parts(recorded).await?,
+            None => BTreeMap::new(),
+        };
+        Ok(Status { recorded, open, frozen, lease, parts })
+    }
+
+    async fn parts(&self, recorded: &Snapshot) -> Result<BTreeMap<Target, PartStatus>, FlowError> {
+        let providers = self.providers(Some(recorded)).await?;
+        let seen = observe(&providers, &BTreeMap::new(), Some(recorded)).await;
+        let mut parts = BTreeMap::new();
+        for ((_, target), found) in seen.observed {
+            let Some(held) = recorded.resources.get(&target.address) else { continue };
+            let Some(part) = held.parts.get(&target.part) else { continue };
+            let status = match found {
+                Err(failure) => PartStatus {
+                    summary: failure.to_string(),
+                    ready: false,
+                    drift: Vec::new(),
+                    outputs: part.outputs.clone(),
+                    unreadable: true,
+                },
+                Ok(Observed::Absent) => gone(part),
+                Ok(Observed::Present(live)) => present(part, &held.declared.ignore, live),
+            };
+            parts.insert(target, status);
+        }
+        Ok(parts)
+    }
+
+    /// The outputs of every recorded resource, as recorded.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn outputs(&self) -> Result<BTreeMap<(Address, String), Value>, FlowError> {
+        let Some((_, head)) = self.ledger.head().await? else { return Ok(BTreeMap::new()) };
+        let mut outputs = BTreeMap::new();
+        for (address, recorded) in head.resources {
+            for (name, value) in recorded.parts.into_values().flat_map(|it| it.outputs) {
+                outputs.insert((address.clone(), name), value);
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+fn gone(part: &hive_state::Part) -> PartStatus {
+    PartStatus {
+        summary: "gone".to_owned(),
+        ready: false,
+        drift: vec![Drifted {
+            field: hive_contract::FieldPath::default(),
+            recorded: Some(Value::text(&part.identity)),
+            observed: None,
+            moved_by: None,
+        }],
+        outputs: part.outputs.clone(),
+        unreadable: false,
+    }
+}
+
+fn present(part: &hive_state::Part, ignore: &[hive_contract::Ignore], live: Live) -> PartStatus {
+    let fields = with_ignored(&part.fields, Some(&live), ignore);
+    let drift = managed(Some(&fields), None, ignore)
+        .into_iter()
+        .filter_map(|field| {
+            let recorded = path::get(&fields, &field).cloned();
+            let observed = path::get(&live.fields, &field).cloned();
+            let moved_by = live.moved_by.get(&field).cloned();
+            (recorded != observed).then_some(Drifted { field, recorded, observed, moved_by })
+        })
+        .collect();
+    PartStatus {
+        summary: live.status.summary,
+        ready: live.status.ready,
+        drift,
+        outputs: live.outputs,
+        unreadable: false,
+    }
+}
