@@ -1,6 +1,6 @@
 //! What an apply is asked, says on its way, and gives back.
 
-use crate::plan::{Plan, Read};
+use crate::plan::{BoundFile, Plan, Read};
 use crate::registry::Providers;
 use hive_contract::{Address, Event, Failure, FailureKind, SecretRef, Target, Task};
 use hive_state::{Clock, Ending, Ledger, LedgerError};
@@ -49,6 +49,12 @@ pub trait SecretReader: Send + Sync {
 pub trait Outside: Send + Sync {
     /// Whether a read of kind `Foreign` or a bound file is still so; what moved where it is not.
     fn moved<'a>(&'a self, plan: &'a Plan) -> Task<'a, Result<Vec<String>, String>>;
+
+    /// The content of a bound file, to be kept in the store with the plan; none where it is not
+    /// kept.
+    fn content<'a>(&'a self, _file: &'a BoundFile) -> Task<'a, Result<Option<Vec<u8>>, String>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 /// How often a person asked to stop: once, nothing new begins; twice, leave at once.

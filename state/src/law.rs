@@ -4,6 +4,7 @@
 //! read, and one that breaks the law is damage.
 
 use crate::record::{Begun, Ending, Record};
+use hive_contract::mark::Way;
 use hive_contract::outcome::SecretPrints;
 use hive_contract::{Failure, Fingerprint, Outcome, Remains};
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub struct StepRecord {
     pub begun: Option<Begun>,
     /// The undo attempt whose effect is there now.
     pub undo_begun: Option<Begun>,
+    /// Attempts that had no effect so far and may still have one.
+    pub unsealed: Vec<(Way, Begun)>,
     /// When the first attempt began and the last word was said, in milliseconds since 1970.
     pub times: (u64, u64),
 }
@@ -141,6 +144,7 @@ impl Replay {
         let unsure = self.steps.get(&number).is_some_and(|it| it.unsure);
         let next = next(&before, record, self.back.is_some(), unsure)?;
         let step = self.steps.entry(number).or_insert_with(|| StepRecord::new(at_ms));
+        step.leave(record);
         step.state = next;
         step.times.1 = at_ms;
         step.keep(record);
@@ -170,15 +174,15 @@ fn next(
         }
         (S::Begun(_), Record::Done { .. }) => S::Done,
         (S::Begun(_), Record::Failed { .. }) => S::Failed,
-        (S::Begun(begun), Record::Void { .. }) => S::Void(begun.attempt),
+        (S::Begun(begun), Record::Void { .. } | Record::Unsealed { .. }) => S::Void(begun.attempt),
         (S::Failed, Record::Settled { .. }) if unsure => S::Failed,
         (S::Done | S::Failed, Record::UndoBegin(begun))
             if begun.attempt == 1 && back && !unsure =>
         {
             S::UndoBegun(begun.clone())
         }
-        // A check of the way back has no way there.
-        (S::Waiting, Record::UndoBegin(begun)) if begun.attempt == 1 && back => {
+        // A check of the way back needs no way there.
+        (S::Waiting | S::Void(_), Record::UndoBegin(begun)) if begun.attempt == 1 && back => {
             S::UndoBegun(begun.clone())
         }
         (S::UndoVoid(made) | S::UndoFailed(made), Record::UndoBegin(begun))
@@ -188,7 +192,9 @@ fn next(
         }
         (S::UndoBegun(_), Record::UndoDone { .. }) => S::Undone,
         (S::UndoBegun(begun), Record::UndoFailed { .. }) => S::UndoFailed(begun.attempt),
-        (S::UndoBegun(begun), Record::UndoVoid { .. }) => S::UndoVoid(begun.attempt),
+        (S::UndoBegun(begun), Record::UndoVoid { .. } | Record::Unsealed { .. }) => {
+            S::UndoVoid(begun.attempt)
+        }
         (before, record) => return Err(illegal(record, before.word())),
     })
 }
@@ -213,7 +219,20 @@ impl StepRecord {
             secrets: SecretPrints::new(),
             begun: None,
             undo_begun: None,
+            unsealed: Vec::new(),
             times: (at_ms, at_ms),
+        }
+    }
+
+    /// Keeps the attempt that an unsealed end leaves behind, while the state still names it.
+    fn leave(&mut self, record: &Record) {
+        if !matches!(record, Record::Unsealed { .. }) {
+            return;
+        }
+        match &self.state {
+            StepState::Begun(begun) => self.unsealed.push((Way::There, begun.clone())),
+            StepState::UndoBegun(begun) => self.unsealed.push((Way::Back, begun.clone())),
+            _ => {}
         }
     }
 
@@ -256,6 +275,7 @@ impl Record {
             Self::Done { step, .. }
             | Self::Failed { step, .. }
             | Self::Void { step, .. }
+            | Self::Unsealed { step, .. }
             | Self::Settled { step, .. }
             | Self::UndoDone { step, .. }
             | Self::UndoFailed { step, .. }
@@ -275,6 +295,7 @@ impl Record {
             Self::Done { .. } => "done",
             Self::Failed { .. } => "failed",
             Self::Void { .. } => "void",
+            Self::Unsealed { .. } => "unsealed",
             Self::Settled { .. } => "settled",
             Self::Back { .. } => "back",
             Self::UndoBegin(_) => "undo-begin",

@@ -56,6 +56,14 @@ pub enum Record {
         /// Why.
         why: String,
     },
+    /// The attempt, there or back, had no effect so far, and nothing says that it never will. The
+    /// next attempt may begin; this one is looked up once more before head moves.
+    Unsealed {
+        /// Which step.
+        step: u32,
+        /// Why.
+        why: String,
+    },
     /// What an unsure failure left, now that it was looked at.
     Settled {
         /// Which step.
