@@ -17,6 +17,23 @@ impl Fingerprint {
         Self(hex(&Sha256::digest(bytes)))
     }
 
+    /// The hash of everything that a reader gives: the same as [`Self::of_bytes`] of it all.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of_reader(mut reader: impl std::io::Read) -> std::io::Result<Self> {
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(Self(hex(&hash.finalize()))),
+                Ok(count) => hash.update(&buffer[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// The hash of anything that serialises, by its JSON. Types that are hashed hold no hash maps,
     /// so that the same content always has the same bytes.
     pub fn of<T: Serialize + ?Sized>(content: &T) -> Self {

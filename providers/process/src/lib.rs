@@ -1,1 +1,3 @@
+//! Services as detached processes on this machine.
 
+pub mod program;
