@@ -4,5 +4,14 @@
 //! no runtime.
 
 pub mod kill;
+mod lower;
+mod perform;
+mod provider;
+mod resolve;
+mod script;
+mod world;
 
 pub use kill::KillSwitch;
+pub use provider::{FORM, WorldProvider};
+pub use script::Fault;
+pub use world::{Calls, Effect, HEALTHY, Object, Picture, Sleeper, Spot, World};

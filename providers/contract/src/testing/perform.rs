@@ -1,0 +1,513 @@
+//! Effects on the in-memory world, one token one effect.
+
+use super::lower::unfilled;
+use super::provider::WorldProvider;
+use super::script::Fault;
+use super::world::{Became, HEALTHY, Object, Spot, World};
+use crate::event::Event;
+use crate::fingerprint::Fingerprint;
+use crate::mark::Mark;
+use crate::outcome::{Failure, FailureKind, Outcome, Remains};
+use crate::path::{self, FieldPath};
+use crate::provider::{Context, Perform};
+use crate::value::{Fields, Value, secrets_in};
+use secrecy::ExposeSecret;
+use std::collections::BTreeMap;
+
+/// How long a gate waits between two looks, in milliseconds.
+const EVERY_MS: u64 = 100;
+
+/// One call, with everything that its helpers need.
+struct Call<'a> {
+    world: &'a World,
+    spot: Spot,
+    request: &'a Perform,
+    context: &'a Context<'a>,
+    fault: Fault,
+    /// What is left of the deadline.
+    left_ms: u64,
+}
+
+pub(super) async fn perform(
+    provider: &WorldProvider,
+    request: &Perform,
+    context: &Context<'_>,
+) -> Result<Outcome, Failure> {
+    let fault = arrive(&provider.world, request)?;
+    let mut call = Call {
+        world: &provider.world,
+        spot: (provider.place.clone(), request.identity.clone()),
+        request,
+        context,
+        fault,
+        left_ms: request.operation.deadline_ms,
+    };
+    if request.operation.verb == "look" {
+        return call.look().await;
+    }
+    let became = provider.world.became(&call.spot, request);
+    match became {
+        Some(Became::Void) => {
+            let message = format!("{} was given up: its token is void", request.target);
+            Err(Failure::new(FailureKind::Expired, message))
+        }
+        Some(Became::Done(outcome)) => Ok(outcome),
+        Some(Became::Failed(failure)) => Err(failure),
+        Some(Became::Running) => call.settle().await,
+        Some(Became::Partly) => {
+            call.second_write().await?;
+            call.settle().await
+        }
+        None => {
+            call.writes().await?;
+            call.settle().await
+        }
+    }
+}
+
+/// Counts the call, and fails where the script says that it does not get through.
+fn arrive(world: &World, request: &Perform) -> Result<Fault, Failure> {
+    let mut inside = world.inside();
+    inside.count("perform", &[&request.identity], 1);
+    if let Some(failure) = inside.script.troubled(&request.identity) {
+        return Err(failure.clone());
+    }
+    match inside.script.next(&request.identity) {
+        Fault::Refuse(failure) => Err(failure),
+        Fault::Throttle => {
+            let message = format!("{} asks to slow down", request.identity);
+            Err(Failure::new(FailureKind::Unavailable, message).retryable())
+        }
+        Fault::Lost { effect: false } => Err(lost(request)),
+        fault => Ok(fault),
+    }
+}
+
+fn lost(request: &Perform) -> Failure {
+    let message = format!("the answer about {} was lost", request.identity);
+    Failure::new(FailureKind::Unavailable, message).remains(Remains::Unsure)
+}
+
+impl World {
+    /// What became of a token.
+    pub(super) fn became(&self, spot: &Spot, request: &Perform) -> Option<Became> {
+        let inside = self.inside();
+        let object = inside.objects.get(spot);
+        if !inside.forgets_tokens {
+            return inside.tokens.get(&request.token).cloned();
+        }
+        match object {
+            None if request.operation.verb == "delete" => Some(Became::Done(Outcome::nothing())),
+            Some(object) if object.token.as_ref() == Some(&request.token) => {
+                Some(object.became(spot, request))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Object {
+    /// What became of the token that it carries, by its looks alone.
+    fn became(&self, spot: &Spot, request: &Perform) -> Became {
+        match () {
+            () if self.half => Became::Partly,
+            () if self.broken => Became::Failed(unhealthy(request, self, spot)),
+            () if !self.ready() && rolls_out(request) => Became::Running,
+            () => Became::Done(Outcome::live(self.live(spot))),
+        }
+    }
+}
+
+fn unhealthy(request: &Perform, object: &Object, spot: &Spot) -> Failure {
+    Failure::new(FailureKind::Unhealthy, format!("{} does not work", request.target))
+        .remains(Remains::Left(Box::new(Outcome::live(object.live(spot)))))
+        .diagnosis("its last words: I was never meant to be")
+}
+
+impl Call<'_> {
+    /// A gate: looks until it holds.
+    async fn look(&mut self) -> Result<Outcome, Failure> {
+        let never = self.fault == Fault::Unhealthy;
+        let mut late_ms = match self.fault {
+            Fault::Wait { before_ms, after_ms } => before_ms + after_ms,
+            _ => 0,
+        };
+        loop {
+            if self.context.cancelled() {
+                let message = format!("{} was cut short", self.request.target);
+                return Err(Failure::new(FailureKind::Cancelled, message));
+            }
+            if late_ms == 0 && !never && self.holds() {
+                return Ok(Outcome { live: None, kept: "it holds\n".to_owned() });
+            }
+            if !self.wait(EVERY_MS).await {
+                let message = format!("{} does not hold", self.request.target);
+                return Err(Failure::new(FailureKind::Unhealthy, message));
+            }
+            late_ms = late_ms.saturating_sub(EVERY_MS);
+        }
+    }
+
+    /// Whether what a gate watches is ready. One that watches nothing holds.
+    fn holds(&self) -> bool {
+        let payload = &self.request.operation.payload;
+        if payload.contains_key("doomed") {
+            return false;
+        }
+        let Some(watched) = payload.get("watches").and_then(Value::as_text) else { return true };
+        let inside = self.world.inside();
+        let spot = (self.spot.0.clone(), watched.to_owned());
+        inside.objects.get(&spot).is_some_and(Object::ready)
+    }
+
+    /// Waits, or for as long as the deadline allows: then says no.
+    async fn wait(&mut self, ms: u64) -> bool {
+        let waits = ms.min(self.left_ms);
+        self.world.sleep(waits).await;
+        self.left_ms -= waits;
+        self.left_ms > 0
+    }
+
+    /// Checks what is live, then writes on the condition that it is still that.
+    async fn writes(&mut self) -> Result<(), Failure> {
+        if let Some(value) = unfilled(&self.request.operation.payload) {
+            return Err(self.invalid(&format!("has a value that was never filled in: {value:?}")));
+        }
+        if let Fault::Wait { before_ms, .. } = self.fault
+            && !self.wait(before_ms).await
+        {
+            let message = format!("{} was too slow to begin", self.request.target);
+            return Err(Failure::new(FailureKind::TimedOut, message));
+        }
+        let secrets = self.secrets()?;
+        let seen = self.read()?;
+        let operation = &self.request.operation;
+        self.context.event(Event::info(format!("{} {}", operation.verb, self.spot.1)));
+        if let Fault::Meddle(fields) = &self.fault {
+            self.world.meddle(&self.spot, "somebody", fields.clone());
+        }
+        let first = self.two_writes().then(|| format!("{} half of", operation.verb));
+        let name = first.unwrap_or_else(|| operation.verb.clone());
+        self.world.boundary(&format!("before {name} {}", self.spot.1)).await;
+        if self.context.cancelled() {
+            let message = format!("{} was cut short before its effect", self.request.target);
+            return Err(Failure::new(FailureKind::Cancelled, message));
+        }
+        self.context.guard.may_write()?;
+        self.write(seen, secrets)?;
+        self.world.boundary(&format!("after {name} {}", self.spot.1)).await;
+        if self.two_writes() {
+            self.second_write().await?;
+        }
+        Ok(())
+    }
+
+    /// The live version, where the step may act on it.
+    fn read(&self) -> Result<Option<u64>, Failure> {
+        let inside = self.world.inside();
+        let object = inside.objects.get(&self.spot);
+        self.request.check_expected(object.map(|it| &it.fields))?;
+        if let Some(object) = object {
+            self.check_mark(object)?;
+        }
+        Ok(object.map(|it| it.version))
+    }
+
+    /// Whose object a step may act on: its own; an adopt, one that is as the plan saw it.
+    fn check_mark(&self, object: &Object) -> Result<(), Failure> {
+        let operation = &self.request.operation;
+        let expected = match operation.verb.as_str() {
+            "adopt" => mark_in(&operation.payload, "was"),
+            _ => Some(self.request.mark.clone()),
+        };
+        if object.mark == expected {
+            return Ok(());
+        }
+        let owner = object.mark.as_ref().map_or_else(|| "nobody's".to_owned(), Mark::to_string);
+        let message = format!("{} is somebody else's: it is {owner}", self.request.identity);
+        Err(Failure::new(FailureKind::Taken, message))
+    }
+
+    /// A hash of the value of every secret in the payload.
+    fn secrets(&self) -> Result<BTreeMap<String, Fingerprint>, Failure> {
+        let named = secrets_in(&self.request.operation.payload);
+        let hashed = named.into_iter().map(|reference| {
+            let value = self.context.secrets.text(&Value::Secret(reference.clone()));
+            let value = value.map_err(|error| self.invalid(&error.to_string()))?;
+            let hash = Fingerprint::of_bytes(value.expose_secret().as_bytes());
+            Ok((reference.to_string(), hash))
+        });
+        hashed.collect()
+    }
+
+    fn invalid(&self, why: &str) -> Failure {
+        Failure::new(FailureKind::Invalid, format!("{} {why}", self.request.target))
+    }
+
+    /// The effect, or the first half of it, with what the world will remember of its token: both or
+    /// neither.
+    fn write(
+        &self,
+        seen: Option<u64>,
+        secrets: BTreeMap<String, Fingerprint>,
+    ) -> Result<(), Failure> {
+        let request = self.request;
+        let mut inside = self.world.inside();
+        let before = inside.objects.get(&self.spot).cloned();
+        if before.as_ref().map(|it| it.version) != seen {
+            drop(inside);
+            self.read()?;
+            let message = format!("{} was changed while it was read", request.target);
+            return Err(Failure::new(FailureKind::Moved, message));
+        }
+        let mut after =
+            changed(request, before.as_ref(), &secrets).map_err(|why| self.invalid(&why))?;
+        let mut verb = request.operation.verb.clone();
+        if let Some(object) = &mut after {
+            object.token = Some(request.token.clone());
+            object.broken = self.fault == Fault::Unhealthy || doomed(request, "unhealthy");
+            if object.broken || (rolls_out(request) && object.settle_ms() > 0) {
+                object.fields.insert(HEALTHY.to_owned(), Value::Bool(false));
+            }
+            if self.two_writes() {
+                halve(object, before.as_ref());
+                verb = format!("{verb} half");
+            }
+        }
+        let became = match &after {
+            None => Became::Done(Outcome::nothing()),
+            Some(object) if object.half => Became::Partly,
+            Some(object) if !object.ready() && rolls_out(request) => Became::Running,
+            Some(object) => Became::Done(Outcome::live(object.live(&self.spot))),
+        };
+        inside.put(&self.spot, &verb, Some(&request.token), after);
+        inside.tokens.insert(request.token.clone(), became);
+        Ok(())
+    }
+
+    /// Whether the effect is made of two writes.
+    fn two_writes(&self) -> bool {
+        let operation = &self.request.operation;
+        let table = ["fields", "set"].iter().find_map(|key| operation.payload.get(*key));
+        let writes = table.and_then(Value::as_map).and_then(|it| it.get("writes"));
+        matches!(operation.verb.as_str(), "create" | "update") && writes == Some(&Value::Int(2))
+    }
+
+    /// Completes what the first of two writes began.
+    async fn second_write(&mut self) -> Result<(), Failure> {
+        let request = self.request;
+        let verb = &request.operation.verb;
+        let secrets = self.secrets()?;
+        self.world.boundary(&format!("before {verb} {}", self.spot.1)).await;
+        self.context.guard.may_write()?;
+        {
+            let mut inside = self.world.inside();
+            let half = inside.objects.get(&self.spot).cloned();
+            let Some(half) = half.filter(|it| it.half && it.token.as_ref() == Some(&request.token))
+            else {
+                return Err(Failure::moved(&request.target.to_string(), None, None));
+            };
+            let mut whole = completed(request, &half, &secrets);
+            whole.half = false;
+            if whole.broken || whole.settle_ms() > 0 {
+                whole.fields.insert(HEALTHY.to_owned(), Value::Bool(false));
+            }
+            let became = match whole.ready() {
+                true => Became::Done(Outcome::live(whole.live(&self.spot))),
+                false => Became::Running,
+            };
+            inside.put(&self.spot, verb, Some(&request.token), Some(whole));
+            inside.tokens.insert(request.token.clone(), became);
+        }
+        self.world.boundary(&format!("after {verb} {}", self.spot.1)).await;
+        Ok(())
+    }
+
+    /// Waits until the thing itself says that it works.
+    async fn settle(&mut self) -> Result<Outcome, Failure> {
+        let object = self.world.inside().objects.get(&self.spot).cloned();
+        let unready = object.filter(|it| !it.ready() && rolls_out(self.request));
+        let settles = unready.map_or(0, |it| it.settle_ms());
+        if settles > 0 {
+            self.context.event(Event::info(format!("{} gets ready", self.spot.1)).progress(0, 1));
+            let in_time = self.wait(settles).await;
+            self.world.boundary(&format!("settling {}", self.spot.1)).await;
+            if !in_time {
+                return Err(self.remember_failure(FailureKind::TimedOut, "was too slow"));
+            }
+        }
+        self.become_ready();
+        let slow = match self.fault {
+            Fault::Wait { after_ms, .. } => !self.wait(after_ms).await,
+            _ => false,
+        };
+        match (&self.fault, self.world.became(&self.spot, self.request)) {
+            (_, Some(Became::Failed(failure))) => Err(failure),
+            _ if slow => Err(self.remember_failure(FailureKind::TimedOut, "was too slow")),
+            (Fault::FailAfter(kind), _) => {
+                let kind = *kind;
+                Err(self.remember_failure(kind, "failed after its effect"))
+            }
+            (Fault::Lost { .. }, _) => Err(lost(self.request)),
+            (_, Some(Became::Done(outcome))) => Ok(outcome),
+            (_, became) => Err(self.invalid(&format!("ended as {became:?}"))),
+        }
+    }
+
+    /// The world's own doing: what was started works now, or never will.
+    fn become_ready(&self) {
+        let token = &self.request.token;
+        let mut inside = self.world.inside();
+        let Some(mut object) = inside.objects.get(&self.spot).cloned() else { return };
+        let ours = object.token.as_ref() == Some(token);
+        if !ours || object.ready() || !rolls_out(self.request) {
+            return;
+        }
+        if object.broken {
+            let failure = unhealthy(self.request, &object, &self.spot);
+            inside.tokens.insert(token.clone(), Became::Failed(failure));
+            return;
+        }
+        object.fields.insert(HEALTHY.to_owned(), Value::Bool(true));
+        let outcome = Outcome::live(object.live(&self.spot));
+        inside.put(&self.spot, "ready", Some(token), Some(object));
+        inside.tokens.insert(token.clone(), Became::Done(outcome));
+    }
+
+    /// A failure that stays one, with what it left.
+    fn remember_failure(&self, kind: FailureKind, what: &str) -> Failure {
+        let mut inside = self.world.inside();
+        let left = inside.objects.get(&self.spot).map(|it| it.live(&self.spot));
+        let failure = Failure::new(kind, format!("{} {what}", self.request.target))
+            .remains(Remains::Left(Box::new(Outcome { live: left, kept: String::new() })));
+        inside.tokens.insert(self.request.token.clone(), Became::Failed(failure.clone()));
+        failure
+    }
+}
+
+impl Object {
+    /// How long it takes until it is ready.
+    fn settle_ms(&self) -> u64 {
+        let ms = self.fields.get("settle_ms").and_then(Value::as_int);
+        ms.and_then(|it| u64::try_from(it).ok()).unwrap_or(0)
+    }
+}
+
+/// Whether an operation makes something run anew, so that it has to get ready.
+fn rolls_out(request: &Perform) -> bool {
+    matches!(request.operation.verb.as_str(), "create" | "update" | "run" | "start")
+}
+
+/// Whether the content itself makes the step fail, each time it is tried.
+fn doomed(request: &Perform, how: &str) -> bool {
+    let payload = &request.operation.payload;
+    let table = ["fields", "set"].iter().find_map(|key| payload.get(*key)).and_then(Value::as_map);
+    table.and_then(|it| it.get("doomed")).and_then(Value::as_text) == Some(how)
+}
+
+/// What an operation makes of an object.
+fn changed(
+    request: &Perform,
+    before: Option<&Object>,
+    secrets: &BTreeMap<String, Fingerprint>,
+) -> Result<Option<Object>, String> {
+    if doomed(request, "refused") {
+        return Err("is refused".to_owned());
+    }
+    let payload = &request.operation.payload;
+    let mark = Some(request.mark.clone());
+    let Some(before) = before else {
+        let fields = table(payload, "fields");
+        let made = Object {
+            fields,
+            mark,
+            running: true,
+            leftovers: leaves_behind(payload),
+            ..Object::default()
+        };
+        return Ok(Some(with_secrets(made, secrets)));
+    };
+    let mut object = before.clone();
+    match request.operation.verb.as_str() {
+        "delete" => return Ok(None),
+        "update" | "adopt" | "release" => {
+            apply_set(&mut object.fields, payload);
+            if immutable(&object.fields) != immutable(&before.fields) {
+                return Err("has a field that cannot change on a live object".to_owned());
+            }
+            object.leftovers = leaves_behind(payload);
+            object.mark = match request.operation.verb.as_str() {
+                "release" => mark_in(payload, "mark"),
+                _ => mark,
+            };
+        }
+        "run" => object.runs += 1,
+        "prune" => object.leftovers = 0,
+        "unprune" => object.leftovers = 1,
+        "stop" => object.running = false,
+        "start" => object.running = true,
+        other => return Err(format!("has an operation that the world does not know: {other}")),
+    }
+    Ok(Some(with_secrets(object, secrets)))
+}
+
+/// The object that the second of two writes leaves.
+fn completed(request: &Perform, half: &Object, secrets: &BTreeMap<String, Fingerprint>) -> Object {
+    let payload = &request.operation.payload;
+    let mut object = half.clone();
+    object.fields.extend(table(payload, "fields"));
+    apply_set(&mut object.fields, payload);
+    with_secrets(object, secrets)
+}
+
+/// Takes away what the first of two writes does not make yet: the later half of the keys.
+fn halve(object: &mut Object, before: Option<&Object>) {
+    object.half = true;
+    let later: Vec<String> = object.fields.keys().skip(object.fields.len() / 2).cloned().collect();
+    for key in later {
+        match before.and_then(|it| it.fields.get(&key)) {
+            Some(value) => object.fields.insert(key, value.clone()),
+            None => object.fields.remove(&key),
+        };
+    }
+}
+
+fn with_secrets(mut object: Object, secrets: &BTreeMap<String, Fingerprint>) -> Object {
+    let named = secrets_in(&object.fields).into_iter().map(|it| it.to_string());
+    object.secrets = named
+        .filter_map(|name| {
+            let hash = secrets.get(&name).or_else(|| object.secrets.get(&name)).cloned();
+            hash.map(|hash| (name, hash))
+        })
+        .collect();
+    object
+}
+
+fn apply_set(fields: &mut Fields, payload: &Fields) {
+    let reset = payload.get("reset").and_then(Value::as_list).unwrap_or_default();
+    for field in reset.iter().filter_map(Value::as_text) {
+        path::remove(fields, &FieldPath::parse(field));
+    }
+    let set = table(payload, "set");
+    for field in path::leaves(&set) {
+        if let Some(value) = path::get(&set, &field) {
+            path::set(fields, &field, value.clone());
+        }
+    }
+}
+
+fn table(payload: &Fields, key: &str) -> Fields {
+    payload.get(key).and_then(Value::as_map).cloned().unwrap_or_default()
+}
+
+fn immutable(fields: &Fields) -> Option<&Value> {
+    fields.get("immutable")
+}
+
+fn leaves_behind(payload: &Fields) -> u32 {
+    u32::from(payload.get("leaves").and_then(Value::as_int) == Some(1))
+}
+
+fn mark_in(payload: &Fields, key: &str) -> Option<Mark> {
+    payload.get(key).and_then(Value::as_text).and_then(|text| serde_json::from_str(text).ok())
+}
