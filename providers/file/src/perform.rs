@@ -1,0 +1,357 @@
+//! One effect: prepared in a folder of its own, then a rename.
+
+use crate::claim::Claim;
+use crate::read::{failure, read_spot};
+use crate::sidecar::Sidecar;
+use crate::spot::Spot;
+use crate::steps::{ADOPT, AT, MARK, RELEASE, REMOVE, WRITE};
+use crate::sync::FolderSync;
+use crate::{Base, blocking};
+use hive_contract::{
+    Address, Context, Expects, Failure, FailureKind, Fields, Live, Mark, Observed, Outcome,
+    Perform, Remains, StackMark, Value,
+};
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Name of the prepared content in a claim, and of what a removal moves there.
+pub(crate) const CONTENT: &str = "content";
+/// Name of the prepared sidecar in a claim.
+pub(crate) const SIDECAR: &str = "mark";
+
+/// What one step is asked to do.
+pub(crate) struct Order {
+    pub(crate) spot: Spot,
+    pub(crate) work: Work,
+}
+
+/// The four verbs.
+pub(crate) enum Work {
+    Write { content: String, mode: u32 },
+    Remove,
+    Adopt { mark: Mark },
+    Release,
+}
+
+pub(crate) async fn perform(
+    base: &Arc<Base>,
+    sync: &Arc<FolderSync>,
+    request: &Perform,
+    context: &Context<'_>,
+) -> Result<Outcome, Failure> {
+    context.guard.may_write()?;
+    let ready = {
+        let (base, request) = (Arc::clone(base), request.clone());
+        blocking(move || prepare(&base, &request)).await?
+    };
+    let ready = match ready {
+        Ready::Already(outcome) => return Ok(outcome),
+        Ready::Prepared(ready) => ready,
+    };
+    // Preparing takes as long as the disk takes; the effect asks again.
+    if let Err(expired) = context.guard.may_write() {
+        ready.claim.drop_folder();
+        return Err(expired);
+    }
+    let (base, sync) = (Arc::clone(base), Arc::clone(sync));
+    blocking(move || ready.take_effect(&base, &sync)).await
+}
+
+enum Ready {
+    Already(Outcome),
+    Prepared(Prepared),
+}
+
+struct Prepared {
+    order: Order,
+    claim: Claim,
+    creates: bool,
+    /// An earlier try with this token was interrupted between its two renames.
+    content_is_there: bool,
+}
+
+fn prepare(base: &Base, request: &Perform) -> Result<Ready, Failure> {
+    let order = Order::read(request)?;
+    let observed = read_spot(base, &order.spot)?;
+    if let Some(outcome) = order.already(base, request, &observed)? {
+        return Ok(Ready::Already(outcome));
+    }
+    let content_is_there = order.was_interrupted(base, request, observed.live());
+    if !content_is_there {
+        request.check_expected(observed.live().map(|live| &live.fields))?;
+    }
+    let claim = Claim::make(base, &order.spot.environment, &request.token)?;
+    let prepared = order.prepare(&claim, request, content_is_there);
+    if let Err(error) = prepared {
+        claim.drop_folder();
+        return Err(failure("write", &order.spot.relative(base), &error));
+    }
+    let creates = request.operation.expects == Expects::Absent;
+    Ok(Ready::Prepared(Prepared { order, claim, creates, content_is_there }))
+}
+
+impl Order {
+    /// Reads the operation.
+    ///
+    /// # Errors
+    /// It is not one that `steps` makes, or what was filled in is no content.
+    pub(crate) fn read(request: &Perform) -> Result<Self, Failure> {
+        let payload = &request.operation.payload;
+        let spot = Spot::parse(text(payload, AT)?)?;
+        let work = match request.operation.verb.as_str() {
+            WRITE => {
+                let content = text(payload, "content")?.to_owned();
+                if content.len() as u64 > crate::read::LIMIT {
+                    return Err(invalid("the content is longer than 1 MiB"));
+                }
+                let mode = u32::from_str_radix(text(payload, "mode")?, 8)
+                    .map_err(|_| invalid("the mode is not octal"))?;
+                Work::Write { content, mode }
+            }
+            REMOVE => Work::Remove,
+            ADOPT => Work::Adopt { mark: other_mark(payload)?.unwrap_or(request.mark.clone()) },
+            RELEASE => Work::Release,
+            verb => return Err(invalid(&format!("a config knows no `{verb}`"))),
+        };
+        Ok(Self { spot, work })
+    }
+
+    /// The outcome, where the live file is what this step makes.
+    pub(crate) fn already(
+        &self,
+        base: &Base,
+        request: &Perform,
+        observed: &Observed,
+    ) -> Result<Option<Outcome>, Failure> {
+        let live = observed.live();
+        let ours = live.is_some_and(|live| live.token.as_ref() == Some(&request.token));
+        Ok(match &self.work {
+            Work::Write { .. } => live.filter(|live| ours && self.is_written(live)),
+            Work::Adopt { .. } => live.filter(|_| ours),
+            Work::Release => live.filter(|live| live.mark.is_none()),
+            Work::Remove => {
+                let moved_away =
+                    Claim::path_of(base, &self.spot.environment, &request.token, CONTENT);
+                let gone = live.is_none() && !exists(&moved_away);
+                return Ok(gone.then(Outcome::nothing));
+            }
+        }
+        .map(|live| Outcome::live(live.clone())))
+    }
+
+    /// Whether the live content and mode are the ones to write.
+    pub(crate) fn is_written(&self, live: &Live) -> bool {
+        let field = |key: &str| live.fields.get(key).and_then(Value::as_text);
+        match &self.work {
+            Work::Write { content, mode } => {
+                field("content") == Some(content)
+                    && field("mode") == Some(&crate::lower::written_mode(*mode))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an earlier try with this token has had the first of its two effects and not the
+    /// second.
+    pub(crate) fn was_interrupted(
+        &self,
+        base: &Base,
+        request: &Perform,
+        live: Option<&Live>,
+    ) -> bool {
+        let environment = &self.spot.environment;
+        let first_is_there = match &self.work {
+            Work::Write { .. } => live.is_some_and(|live| self.is_written(live)),
+            Work::Remove => live.is_none(),
+            Work::Adopt { .. } | Work::Release => false,
+        };
+        first_is_there
+            && self.is_half_done(&|name| {
+                exists(&Claim::path_of(base, environment, &request.token, name))
+            })
+    }
+
+    /// Whether what lies in a step's folder says that the first of two effects is done: a write
+    /// has prepared both files and one is gone; a removal has moved the file there.
+    pub(crate) fn is_half_done(&self, lies_there: &dyn Fn(&str) -> bool) -> bool {
+        match &self.work {
+            Work::Write { .. } => lies_there(SIDECAR) && !lies_there(CONTENT),
+            Work::Remove => lies_there(CONTENT),
+            Work::Adopt { .. } | Work::Release => false,
+        }
+    }
+
+    fn prepare(&self, claim: &Claim, request: &Perform, content_is_there: bool) -> io::Result<()> {
+        let mark = match &self.work {
+            Work::Write { content, mode } => {
+                if !content_is_there {
+                    claim.prepare(CONTENT, content.as_bytes(), *mode, true)?;
+                }
+                &request.mark
+            }
+            Work::Adopt { mark } => mark,
+            Work::Remove | Work::Release => return Ok(()),
+        };
+        let sidecar = Sidecar {
+            identity: self.spot.identity(),
+            mark: mark.clone(),
+            token: request.token.clone(),
+        };
+        claim.prepare(SIDECAR, &sidecar.write(), 0o644, false)?;
+        Ok(())
+    }
+}
+
+impl Prepared {
+    fn take_effect(self, base: &Base, sync: &FolderSync) -> Result<Outcome, Failure> {
+        let shown = self.order.spot.relative(base);
+        let file = self.order.spot.file(base)?;
+        let sidecar = self.order.spot.sidecar(base);
+        let refused = |error: io::Error| failure("write", &shown, &error);
+        match &self.order.work {
+            Work::Write { .. } => {
+                if !self.content_is_there
+                    && let Err(error) = self.install(&file)
+                {
+                    self.claim.drop_folder();
+                    return Err(not_installed(&shown, &error));
+                }
+                let marked = rename(&self.claim.path(SIDECAR), &sidecar);
+                marked.map_err(|error| left(base, &self.order.spot, refused(error)))?;
+            }
+            Work::Remove => {
+                if !self.content_is_there {
+                    fs::rename(&file, self.claim.path(CONTENT)).map_err(refused)?;
+                }
+                // A sidecar without its file marks nothing, should this not work.
+                let _ = fs::remove_file(&sidecar);
+            }
+            Work::Adopt { .. } => rename(&self.claim.path(SIDECAR), &sidecar).map_err(refused)?,
+            Work::Release => match fs::rename(&sidecar, self.claim.path(SIDECAR)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => done.map_err(refused)?,
+            },
+        }
+        self.claim.drop_folder();
+        let folder = match &self.order.work {
+            Work::Write { .. } | Work::Remove => file.parent(),
+            Work::Adopt { .. } | Work::Release => sidecar.parent(),
+        };
+        if let Some(folder) = folder {
+            let synced = sync.sync(folder);
+            synced.map_err(|error| left(base, &self.order.spot, refused(error)))?;
+        }
+        read_back(base, &self.order)
+    }
+
+    /// Puts the prepared content in its place: for a create only where nothing is there.
+    fn install(&self, file: &Path) -> io::Result<()> {
+        let content = self.claim.path(CONTENT);
+        if !self.creates {
+            return rename(&content, file);
+        }
+        let exclusive =
+            || rustix::fs::renameat_with(CWD, &content, CWD, file, RenameFlags::NOREPLACE);
+        let mut installed = exclusive();
+        if installed == Err(Errno::NOENT) {
+            make_parent(file)?;
+            installed = exclusive();
+        }
+        match installed {
+            // A file system without that flag: a hard link fails as well where something is.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                fs::hard_link(&content, file)?;
+                fs::remove_file(&content)
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+/// Success means that the file says so.
+fn read_back(base: &Base, order: &Order) -> Result<Outcome, Failure> {
+    let unsure = |failure: Failure| failure.remains(Remains::Unsure);
+    let observed = read_spot(base, &order.spot).map_err(unsure)?;
+    let holds = match (&order.work, &observed) {
+        (Work::Write { .. }, Observed::Present(live)) => order.is_written(live),
+        (Work::Remove, found) => found.live().is_none(),
+        (Work::Write { .. }, Observed::Absent) => false,
+        (Work::Adopt { .. } | Work::Release, _) => true,
+    };
+    let outcome = match observed {
+        Observed::Present(live) => Outcome::live(live),
+        Observed::Absent => Outcome::nothing(),
+    };
+    if holds {
+        return Ok(outcome);
+    }
+    let what = format!("`{}` was written over by somebody else", order.spot.relative(base));
+    Err(Failure::new(FailureKind::Moved, what).remains(Remains::Left(Box::new(outcome))))
+}
+
+/// A failure after the first of two effects.
+fn left(base: &Base, spot: &Spot, failure: Failure) -> Failure {
+    let remains = match read_spot(base, spot) {
+        Ok(Observed::Present(live)) => Remains::Left(Box::new(Outcome::live(live))),
+        Ok(Observed::Absent) => Remains::Left(Box::new(Outcome::nothing())),
+        Err(_) => Remains::Unsure,
+    };
+    failure.remains(remains)
+}
+
+fn not_installed(shown: &str, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
+            FailureKind::Moved,
+            format!("`{shown}` is there, and the plan expects nothing there"),
+        ),
+        _ => failure("write", shown, error),
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_parent(to)?;
+            fs::rename(from, to)
+        }
+        done => done,
+    }
+}
+
+fn make_parent(file: &Path) -> io::Result<()> {
+    file.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+/// Whether anything is there, a broken link included.
+pub(crate) fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn text<'a>(payload: &'a Fields, key: &str) -> Result<&'a str, Failure> {
+    match payload.get(key) {
+        Some(Value::Text(text)) => Ok(text),
+        Some(_) => Err(invalid(&format!("`{key}` is not text"))),
+        None => Err(invalid(&format!("the operation has no `{key}`"))),
+    }
+}
+
+fn invalid(message: &str) -> Failure {
+    Failure::new(FailureKind::Invalid, message)
+}
+
+fn other_mark(payload: &Fields) -> Result<Option<Mark>, Failure> {
+    let Some(mark) = payload.get(MARK).and_then(Value::as_map) else { return Ok(None) };
+    let address: Address =
+        text(mark, "address")?.parse().map_err(|_| invalid("the mark has no address"))?;
+    let owner = StackMark {
+        store: text(mark, "store")?.to_owned(),
+        stack: text(mark, "stack")?.to_owned(),
+        environment: text(mark, "environment")?.to_owned(),
+    };
+    Ok(Some(Mark { owner, address }))
+}
