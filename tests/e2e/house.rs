@@ -45,12 +45,32 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
 const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     (
         "src/plan",
-        &["std::fs", "std::env", "std::net", "tokio::", "SystemTime", "Instant::now", "jiff::Timestamp::now"],
+        &[
+            "std::fs",
+            "std::env",
+            "std::net",
+            "tokio::",
+            "SystemTime",
+            "Instant::now",
+            "jiff::Timestamp::now",
+        ],
         "the planner does no I/O, reads no clock and no environment",
     ),
-    ("providers/contract/src", &["std::fs", "std::env", "std::net", "tokio::"], "the contract does no I/O"),
-    ("src/apply", &["std::fs", "std::env", "std::net"], "the executor knows store and providers only"),
-    ("providers", &["hive_state", "println!", "eprintln!"], "a provider never sees the state or the terminal"),
+    (
+        "providers/contract/src",
+        &["std::fs", "std::env", "std::net", "tokio::"],
+        "the contract does no I/O",
+    ),
+    (
+        "src/apply",
+        &["std::fs", "std::env", "std::net"],
+        "the executor knows store and providers only",
+    ),
+    (
+        "providers",
+        &["hive_state", "println!", "eprintln!"],
+        "a provider never sees the state or the terminal",
+    ),
     ("state/src", &["println!", "eprintln!", "std::env::"], "only src/render prints"),
 ];
 
@@ -160,7 +180,10 @@ fn no_room_contains_what_it_may_not() {
     for (room, words, why) in FORBIDDEN {
         for path in files(&root().join(room), ".rs") {
             let relative = shown(&path);
-            if ["/examples/", "/tests/", "/src/bin/", "/testing/"].iter().any(|it| relative.contains(it)) {
+            if ["/examples/", "/tests/", "/src/bin/", "/testing/"]
+                .iter()
+                .any(|it| relative.contains(it))
+            {
                 continue;
             }
             for (line, text) in code(&path) {
@@ -176,9 +199,14 @@ fn no_room_contains_what_it_may_not() {
 #[test]
 fn only_render_prints_and_only_cli_reads_the_environment() {
     let mut wrong = Vec::new();
-    for path in ["src", "state/src", "providers"].iter().flat_map(|it| files(&root().join(it), ".rs")) {
+    for path in
+        ["src", "state/src", "providers"].iter().flat_map(|it| files(&root().join(it), ".rs"))
+    {
         let relative = shown(&path);
-        if ["/examples/", "/tests/", "/src/bin/", "/testing/"].iter().any(|it| relative.contains(it)) {
+        if ["/examples/", "/tests/", "/src/bin/", "/testing/"]
+            .iter()
+            .any(|it| relative.contains(it))
+        {
             continue;
         }
         for (line, text) in code(&path) {
@@ -193,7 +221,9 @@ fn only_render_prints_and_only_cli_reads_the_environment() {
             let reads = text.contains("env::var") || text.contains("env::vars");
             let may = READS_ENVIRONMENT.iter().any(|(at, _)| relative.starts_with(at));
             if reads && !may {
-                wrong.push(format!("{relative}:{line}: only src/cli/environment.rs reads the environment"));
+                wrong.push(format!(
+                    "{relative}:{line}: only src/cli/environment.rs reads the environment"
+                ));
             }
         }
     }

@@ -1,4 +1,0 @@
-//! Everything that is tested from outside: one binary, a module a matter.
-
-#[path = "e2e/house.rs"]
-mod house;

@@ -1,0 +1,9 @@
+//! Everything that is tested from outside: one binary, a module a matter.
+
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+#![allow(clippy::print_stdout, reason = "tests print their seeds and counts")]
+
+mod house;
+mod lab;
+mod process;
+mod seed;

@@ -1,0 +1,6 @@
+//! P1 to P8 on the process platform, with the built binary and real processes.
+
+mod kills;
+mod promises;
+mod races;
+mod scenario;

@@ -1,0 +1,270 @@
+//! P1 to P8 by name.
+
+use super::scenario::{broken, shop};
+use crate::lab::{Lab, kill, until};
+use std::collections::BTreeMap;
+use std::fs;
+
+fn applied(version: &str) -> (Lab, BTreeMap<String, String>) {
+    let lab = Lab::new(&shop(version));
+    lab.expect(0, &["apply", "-y"]);
+    let world = lab.world();
+    assert_eq!(world.keys().filter(|it| it.starts_with("process")).count(), 3, "{world:?}");
+    (lab, world)
+}
+
+#[test]
+fn p1_a_plan_is_refused_when_what_it_touches_moved() {
+    let (lab, world) = applied("a");
+    lab.stack(&shop("b"));
+    lab.expect(0, &["plan", "-o", "plan.json"]);
+
+    // The live object: a replica dies between plan and apply.
+    let victim =
+        lab.processes().into_iter().find(|it| it.address == "service.front").expect("runs");
+    kill(victim.pid, "KILL");
+    until("the front is gone", || lab.processes().len() == 2);
+    lab.expect(3, &["apply", "plan.json", "-y"]).says("service.front");
+    let after = lab.world();
+    assert_eq!(after.len(), world.len() - 1, "nothing else was touched: {after:?}");
+
+    // The record: another apply in between.
+    lab.expect(0, &["apply", "-y"]);
+    lab.expect(3, &["apply", "plan.json", "-y"]).says("moved");
+}
+
+#[test]
+fn p1_a_plan_with_a_changed_byte_is_refused() {
+    let (lab, world) = applied("a");
+    lab.stack(&shop("b"));
+    lab.expect(0, &["plan", "-o", "plan.json"]);
+    let bytes = fs::read(lab.path("plan.json")).expect("a plan");
+    for at in (0..bytes.len()).step_by(bytes.len() / 40 + 1) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        fs::write(lab.path("bad.json"), &changed).expect("writes");
+        lab.expect(3, &["apply", "bad.json", "-y"]);
+    }
+    assert_eq!(lab.world(), world);
+    lab.expect(0, &["apply", "plan.json", "-y"]);
+    assert!(lab.world().values().any(|it| it == "b"));
+}
+
+#[test]
+fn p1_an_unrelated_change_does_not_invalidate_a_plan() {
+    let base = shop("a") + "\n[config.other]\ncontent = \"one\"\n";
+    let lab = Lab::new(&base);
+    lab.expect(0, &["apply", "-y"]);
+    lab.stack(&(shop("b") + "\n[config.other]\ncontent = \"one\"\n"));
+    lab.expect(0, &["plan", "-o", "plan.json"]);
+    lab.stack(&(shop("a") + "\n[config.other]\ncontent = \"two\"\n"));
+    lab.expect(0, &["apply", "-y"]);
+    lab.expect(0, &["apply", "plan.json", "-y"]);
+    let world = lab.world();
+    assert!(world.values().any(|it| it == "two"), "{world:?}");
+    assert!(world.iter().filter(|(key, _)| key.starts_with("process")).all(|(_, it)| it == "b"));
+}
+
+#[test]
+fn p2_a_killed_apply_is_finished_by_the_next() {
+    let (lab, _) = applied("a");
+    lab.stack(&shop("b"));
+    let child = lab.spawn(&["apply", "-y"]);
+    // As soon as the first replica of the new version says that it starts.
+    until("a new replica starts", || lab.read("starts.log").contains(" b\n"));
+    kill(child.id(), "KILL");
+    crate::lab::ended(child);
+    lab.expect(0, &["apply", "-y"]);
+    let world = lab.world();
+    assert_eq!(world.len(), 5, "{world:?}");
+    assert!(world.iter().filter(|(key, _)| key.starts_with("process")).all(|(_, it)| it == "b"));
+    assert!(!world.keys().any(|it| it.contains("#2")), "{world:?}");
+    lab.check_starts();
+    lab.expect(0, &["plan", "--exit-code"]);
+}
+
+#[test]
+fn p3_a_rollout_that_is_not_healthy_is_a_failure() {
+    let (lab, world) = applied("a");
+    lab.stack(&broken("b"));
+    lab.expect(5, &["apply", "-y"]).says("service.front").says("500");
+    assert_eq!(lab.world(), world, "it was taken back");
+    lab.check_starts();
+}
+
+#[test]
+fn p3_a_service_that_dies_right_after_it_was_healthy_is_a_failure() {
+    let toml =
+        shop("a").replacen("environment = { ", "environment = { DIES_AFTER_MS = \"150\", ", 1);
+    let lab = Lab::new(&toml);
+    let ran = lab.hive(&["apply", "-y"]);
+    assert_eq!(ran.code, 5, "{ran}");
+    assert!(lab.processes().is_empty());
+}
+
+#[test]
+fn p4_every_plan_shows_the_way_back_and_a_failed_apply_takes_it() {
+    let (lab, world) = applied("a");
+    lab.stack(&broken("b"));
+    lab.expect(0, &["plan"]).says("way back");
+    let ran = lab.expect(5, &["apply", "-y"]);
+    assert!(ran.all().contains("rolled back"), "{ran}");
+    assert_eq!(lab.world(), world);
+    lab.stack(&shop("a"));
+    lab.expect(0, &["plan", "--exit-code"]);
+}
+
+#[test]
+fn p5_a_snapshot_is_restored_into_the_world_without_its_toml() {
+    let (lab, world) = applied("a");
+    lab.stack(&shop("b"));
+    lab.expect(0, &["apply", "-y"]);
+    assert_ne!(lab.world(), world);
+    fs::remove_file(lab.path("stack.toml")).expect("removes");
+    lab.expect(0, &["restore", "1", "-y"]);
+    assert_eq!(lab.world(), world);
+    lab.check_starts();
+    // Frozen, because the TOML still says what was just taken back.
+    lab.stack(&shop("a"));
+    lab.expect(3, &["apply", "-y", "--replace", "config.settings"]).says("frozen");
+    lab.expect(0, &["unfreeze"]);
+    lab.expect(0, &["plan", "--exit-code"]);
+    assert_eq!(lab.world(), world);
+}
+
+#[test]
+fn p5_rollback_brings_back_what_was_before() {
+    let (lab, world) = applied("a");
+    lab.stack(&shop("b"));
+    lab.expect(0, &["apply", "-y"]);
+    lab.expect(0, &["rollback", "-y"]);
+    assert_eq!(lab.world(), world);
+    lab.expect(0, &["unfreeze"]);
+    lab.stack(&shop("a"));
+    lab.expect(0, &["plan", "--exit-code"]);
+}
+
+#[test]
+fn p6_no_secret_is_in_any_byte_that_hive_wrote_or_printed() {
+    const CANARY: &str = "canary-4f1d9a77";
+    let toml = shop("a").replacen(
+        "environment = { ",
+        "environment = { TOKEN = { env = \"LAB_TOKEN\" }, URL = { format = \"x://u:{pw}@h\", pw = { file = \"secret.txt\" } }, ",
+        1,
+    ) + "\n[check.told]\ncommand = [\"/bin/sh\", \"-c\", \"echo $TOKEN; exit 0\"]\nenvironment = { TOKEN = { env = \"LAB_TOKEN\" } }\n";
+    let lab = Lab::new(&toml);
+    lab.write("secret.txt", &format!("{CANARY}-file\n"));
+    let mut printed = String::new();
+    let mut run = |code: i32, arguments: &[&str]| {
+        let output = lab.command(arguments).env("LAB_TOKEN", CANARY).output().expect("hive starts");
+        let ran = crate::lab::Ran::of(output);
+        assert_eq!(ran.code, code, "{arguments:?}\n{ran}");
+        printed.push_str(&ran.all());
+    };
+    run(0, &["plan", "-o", "plan.json"]);
+    run(0, &["plan", "--format", "json"]);
+    run(0, &["plan", "--format", "html"]);
+    run(0, &["apply", "-y"]);
+    run(0, &["status"]);
+    run(0, &["history", "1"]);
+    lab.stack(
+        &toml
+            .replace("version = a", "version = b")
+            .replacen("grace = \"20s\"", "grace = \"1s\"", 1)
+            .replacen("environment = { ", "environment = { BROKEN = \"1\", ", 1),
+    );
+    run(5, &["apply", "-y"]);
+    run(0, &["restore", "1", "-y"]);
+
+    // The services did get it: a search that finds nothing must be able to find something.
+    let told = lab.processes().into_iter().filter(|it| it.address == "service.orders").all(|it| {
+        let environment = fs::read(format!("/proc/{}/environ", it.pid)).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(&format!("TOKEN={CANARY}"))
+    });
+    assert!(told, "the services were not given the secret");
+
+    assert!(!printed.contains(CANARY), "a secret was printed:\n{printed}");
+    let mut searched = 0;
+    let mut open = vec![lab.path("")];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).expect("lists").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.is_file() && !path.ends_with("secret.txt") {
+                let bytes = fs::read(&path).expect("reads");
+                searched += 1;
+                assert!(
+                    !bytes.windows(CANARY.len()).any(|it| it == CANARY.as_bytes()),
+                    "a secret is in {}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(searched > 10, "only {searched} files were searched");
+    for entry in fs::read_dir("/proc").expect("lists").flatten() {
+        let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&arguments).contains(CANARY), "a secret is an argument");
+    }
+}
+
+#[test]
+fn p7_a_release_touches_only_what_changed() {
+    let (lab, _) = applied("a");
+    let before: Vec<_> = lab.processes();
+    let started = lab.starts();
+    lab.stack(&shop("a").replace("for = \"5m\"", "for = \"10m\""));
+    lab.expect(0, &["apply", "-y"]);
+    assert_eq!(lab.processes(), before, "no service was touched by a changed alert");
+    assert_eq!(lab.starts(), started);
+    // The url of a service that only gets a new version does not change: its users stay.
+    let orders = shop("a").replacen("VERSION = \"a\"", "VERSION = \"c\"", 1);
+    lab.stack(&orders);
+    lab.expect(0, &["apply", "-y"]);
+    let front = |of: &[crate::lab::Process]| -> Vec<u32> {
+        of.iter().filter(|it| it.address == "service.front").map(|it| it.pid).collect()
+    };
+    assert_eq!(front(&lab.processes()), front(&before));
+    assert_eq!(lab.starts(), started + 2);
+}
+
+#[test]
+fn p8_every_scenario_ends_with_an_empty_plan() {
+    let (lab, _) = applied("a");
+    lab.expect(0, &["plan", "--exit-code"]);
+    lab.stack(&shop("b"));
+    lab.expect(2, &["plan", "--exit-code"]);
+    lab.expect(0, &["apply", "-y"]);
+    lab.expect(0, &["plan", "--exit-code"]);
+    lab.expect(0, &["destroy", "-y"]);
+    assert_eq!(lab.world(), BTreeMap::new());
+    lab.expect(0, &["apply", "-y"]);
+    lab.expect(0, &["plan", "--exit-code"]);
+}
+
+#[test]
+fn a_crash_is_drift_that_the_next_apply_mends() {
+    let (lab, world) = applied("a");
+    let victim =
+        lab.processes().into_iter().find(|it| it.address == "service.orders").expect("runs");
+    kill(victim.pid, "KILL");
+    until("it is gone", || lab.processes().len() == 2);
+    lab.expect(2, &["plan", "--exit-code"]).says("service.orders");
+    lab.expect(0, &["apply", "-y"]);
+    assert_eq!(lab.world(), world);
+    lab.expect(0, &["plan", "--exit-code"]);
+}
+
+#[test]
+fn with_a_lost_store_what_carries_our_marks_is_adopted() {
+    let (lab, world) = applied("a");
+    let before = lab.processes();
+    fs::remove_dir_all(lab.path(".hive")).expect("removes");
+    lab.expect(1, &["plan"]).says("take-over");
+    lab.expect(0, &["apply", "-y", "--take-over"]);
+    assert_eq!(lab.world(), world);
+    let pids = |of: &[crate::lab::Process]| of.iter().map(|it| it.pid).collect::<Vec<_>>();
+    assert!(pids(&lab.processes()) == pids(&before) || lab.world() == world);
+    lab.expect(0, &["plan", "--exit-code"]);
+}
