@@ -84,4 +84,31 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// It cannot be listed as a whole.
     fn list<'a>(&'a self, prefix: &'a str) -> Task<'a, Result<Vec<String>, StoreError>>;
+
+    /// Removes everything below a prefix (a folder, ends with `/`) that nobody reads or writes any
+    /// more. Where the store can, all of it goes at once.
+    ///
+    /// # Errors
+    /// Something of it cannot be removed.
+    fn remove_folder<'a>(&'a self, prefix: &'a str) -> Task<'a, Result<(), StoreError>>;
+
+    /// Takes away what writers that died have left lying about. It was never part of the store.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    fn tidy(&self) -> Task<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Whether a text may be a key: parts of `[a-z0-9._+-]` joined by `/`, none of which begins with a
+/// dot.
+pub fn is_key(text: &str) -> bool {
+    text.len() <= 512 && text.split('/').all(is_part)
+}
+
+/// Whether a text may be a part of a key.
+pub fn is_part(text: &str) -> bool {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._+-".contains(c);
+    !text.is_empty() && text.len() <= 200 && !text.starts_with('.') && text.chars().all(good)
 }
