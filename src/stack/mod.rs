@@ -1,5 +1,27 @@
 //! TOML to declared resources.
 
+mod bound;
+mod check;
+mod cycle;
+mod duration;
+mod kinds;
+mod language;
 pub mod model;
+mod overlay;
+mod parse;
+mod problem;
+mod read;
+mod reference;
+mod resource;
+mod sections;
+mod shape;
+mod suggest;
+mod tree;
+mod variables;
 
 pub use model::*;
+pub use parse::{Parsed, parse};
+pub use read::environments;
+
+#[cfg(test)]
+mod tests;

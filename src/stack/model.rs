@@ -13,6 +13,8 @@ pub struct Stack {
     pub folder: PathBuf,
     /// Its name.
     pub name: String,
+    /// How many steps run at once, where it says so.
+    pub parallel: Option<u32>,
     /// The environment, with its instance: `dev`, `dev+feature`.
     pub environment: String,
     /// What is declared.

@@ -1,0 +1,165 @@
+//! Files beside a stack: the sources of configs, which become content, and the programs that steps
+//! run, which are bound by digest.
+
+use super::check::Checker;
+use super::model::Span;
+use super::read::{self, Unreadable};
+use crate::plan::BoundFile;
+use hive_contract::{Address, Declared, Fields, Fingerprint, Value};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// Reads what the declared resources need from the disk, each file once.
+pub(crate) struct Binder<'a> {
+    folder: &'a Path,
+    path_var: Option<&'a OsStr>,
+    digests: BTreeMap<PathBuf, Option<Fingerprint>>,
+    files: BTreeMap<String, Fingerprint>,
+}
+
+impl<'a> Binder<'a> {
+    /// A binder of the files of one stack. `path_var` is where programs are searched.
+    pub(crate) fn new(folder: &'a Path, path_var: Option<&'a OsStr>) -> Self {
+        Self { folder, path_var, digests: BTreeMap::new(), files: BTreeMap::new() }
+    }
+
+    /// The files below the stack's folder that steps run.
+    pub(crate) fn files(self) -> Vec<BoundFile> {
+        self.files.into_iter().map(|(path, digest)| BoundFile { path, digest }).collect()
+    }
+
+    /// Adds to a resource what its files say.
+    pub(crate) fn bind(&mut self, declared: &mut Declared, checker: &mut Checker<'_>) {
+        let address = declared.address.clone();
+        match address.kind() {
+            "config" => self.source(&address, &mut declared.fields, checker),
+            "check" if declared.fields.contains_key("command") => {
+                self.program(&address, &[], &mut declared.fields, checker);
+            }
+            "service" => {
+                if let Some(Value::Map(process)) = declared.fields.get_mut("process") {
+                    self.program(&address, &["process"], process, checker);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `source` → `content`.
+    fn source(&mut self, address: &Address, fields: &mut Fields, checker: &mut Checker<'_>) {
+        let Some(Value::Text(source)) = fields.remove("source") else { return };
+        let at = checker.place(address, &["source"]);
+        match read::text(&self.folder.join(&source)) {
+            Ok(text) => {
+                fields.insert("content".to_owned(), Value::Text(text));
+                if let Some(at) = at {
+                    checker.also_stands(address, "content", at);
+                }
+            }
+            Err(unreadable) => {
+                let help = match unreadable {
+                    Unreadable::Absent => "the path is relative to the stack's folder",
+                    Unreadable::TooLarge(_) => "a config is written whole into plan and snapshot",
+                    _ => "a config must be UTF-8 text",
+                };
+                checker.findings.add(at, format!("`{source}` {unreadable}")).help(help);
+            }
+        }
+    }
+
+    /// `command` → `program` and `inputs`: what it runs, and which files it is given.
+    fn program(
+        &mut self,
+        address: &Address,
+        above: &[&str],
+        fields: &mut Fields,
+        checker: &mut Checker<'_>,
+    ) {
+        let directory = match fields.get("directory").and_then(Value::as_text) {
+            Some(directory) => self.folder.join(directory),
+            None => self.folder.to_path_buf(),
+        };
+        let command = fields.get("command").and_then(Value::as_list).unwrap_or_default();
+        let Some((Value::Text(name), arguments)) = command.split_first() else { return };
+        let field: Vec<&str> = above.iter().copied().chain(["command", "0"]).collect();
+        let at = checker.place(address, &field);
+        let Some(digest) = self.found(name, &directory, at, checker) else { return };
+        let texts = arguments.iter().filter_map(Value::as_text);
+        let inputs: Fields = texts
+            .filter_map(|text| Some((text, self.input(&directory, text)?)))
+            .map(|(text, digest)| (text.to_owned(), Value::text(digest.as_str())))
+            .collect();
+        let program = [("name", Value::text(name)), ("digest", Value::text(digest.as_str()))];
+        let program = program.map(|(key, value)| (key.to_owned(), value));
+        fields.insert("program".to_owned(), Value::Map(Fields::from(program)));
+        if !inputs.is_empty() {
+            fields.insert("inputs".to_owned(), Value::Map(inputs));
+        }
+    }
+
+    fn found(
+        &mut self,
+        name: &str,
+        directory: &Path,
+        at: Option<Span>,
+        checker: &mut Checker<'_>,
+    ) -> Option<Fingerprint> {
+        let Some(path) = find(name, directory, self.path_var) else {
+            let (message, help) = match name.contains('/') {
+                true => (
+                    format!("there is no program `{name}` in `{}`", directory.display()),
+                    "the path is relative to `directory`, and the file must be executable",
+                ),
+                false => (
+                    format!("there is no program `{name}` on PATH"),
+                    "put it on PATH, or write a path with `/`, relative to `directory`",
+                ),
+            };
+            checker.findings.add(at, message).help(help);
+            return None;
+        };
+        let digest = self.digest(&path);
+        if digest.is_none() {
+            let message = format!("the program `{}` cannot be read", path.display());
+            checker.findings.add(at, message).help("hive binds what it runs by content");
+        }
+        digest
+    }
+
+    /// The digest of an argument that is a file.
+    fn input(&mut self, directory: &Path, argument: &str) -> Option<Fingerprint> {
+        // Arguments are anything: only what can be a path is looked up.
+        if argument.is_empty() || argument.len() > 4096 || argument.contains('\0') {
+            return None;
+        }
+        self.digest(&directory.join(argument))
+    }
+
+    /// The digest of a file, which is bound where it lies below the stack's folder.
+    fn digest(&mut self, path: &Path) -> Option<Fingerprint> {
+        if let Some(known) = self.digests.get(path) {
+            return known.clone();
+        }
+        let digest = read::digest(path).and_then(Result::ok);
+        self.digests.insert(path.to_path_buf(), digest.clone());
+        if let (Some(digest), Some(below)) = (&digest, read::below(self.folder, path))
+            && let Some(below) = below.to_str()
+        {
+            self.files.insert(below.to_owned(), digest.clone());
+        }
+        digest
+    }
+}
+
+/// The file of a program: by path from a directory, or by name from `PATH`.
+fn find(name: &str, directory: &Path, path_var: Option<&OsStr>) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let runs = |path: &PathBuf| {
+        std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        return Some(directory.join(name)).filter(runs);
+    }
+    std::env::split_paths(path_var?).map(|folder| folder.join(name)).find(runs)
+}

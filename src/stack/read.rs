@@ -1,0 +1,204 @@
+//! Reads the files of a stack: the only file of this room that touches the disk to read.
+
+use super::model::{At, Problem, SourceFile};
+use super::suggest::nearest;
+use hive_contract::Fingerprint;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// No file of a stack, and no source of a config, may be larger.
+pub(crate) const LARGEST: u64 = 1024 * 1024;
+
+/// The file of a stack that stands in every environment.
+pub(crate) const STACK_FILE: &str = "stack.toml";
+
+/// The environment that needs no file of its own.
+pub(crate) const DEV: &str = "dev";
+
+/// The files of a stack in one environment: `stack.toml`, then the environment's own.
+pub(crate) fn sources(folder: &Path, environment: &str) -> Result<Vec<SourceFile>, Vec<Problem>> {
+    let mut files = Vec::new();
+    let mut problems = Vec::new();
+    match source(&folder.join(STACK_FILE)) {
+        Ok(Some(file)) => files.push(file),
+        Ok(None) => return Err(vec![no_stack(folder)]),
+        Err(problem) => problems.push(*problem),
+    }
+    match source(&folder.join(format!("{environment}.toml"))) {
+        Ok(Some(file)) => files.push(file),
+        Ok(None) if environment == DEV => {}
+        Ok(None) => problems.push(no_environment(folder, environment)),
+        Err(problem) => problems.push(*problem),
+    }
+    if problems.is_empty() { Ok(files) } else { Err(problems) }
+}
+
+/// One file of a stack, where it exists.
+fn source(path: &Path) -> Result<Option<SourceFile>, Box<Problem>> {
+    let shown = path.display().to_string();
+    let refused = |message: String| Box::new(Problem::nowhere(message, None));
+    match text(path) {
+        Ok(text) => Ok(Some(SourceFile { path: shown, text: text.into() })),
+        Err(Unreadable::Absent) => Ok(None),
+        Err(Unreadable::Garbage { bytes, at, what }) => Err(garbage(&shown, &bytes, at, what)),
+        Err(other) => Err(refused(format!("`{shown}` {other}"))),
+    }
+}
+
+/// Why a file has no text for us. Reads behind the file's name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// It is not there.
+    #[error("does not exist")]
+    Absent,
+    /// The system says no.
+    #[error("cannot be read: {0}")]
+    Refused(std::io::Error),
+    /// A folder, a device, a pipe.
+    #[error("is not a file")]
+    NotAFile,
+    /// It is larger than [`LARGEST`].
+    #[error("is {0} bytes large; at most {LARGEST} are allowed")]
+    TooLarge(u64),
+    /// It is not text.
+    #[error("is not text: {what} at byte {at}")]
+    Garbage {
+        /// What it holds.
+        bytes: Vec<u8>,
+        /// The first byte that is wrong.
+        at: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+/// The text of a file, which must be UTF-8 without NUL and not too large.
+pub(crate) fn text(path: &Path) -> Result<String, Unreadable> {
+    let bytes = bytes(path)?;
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(Unreadable::Garbage { bytes, at, what: "a NUL byte" });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Unreadable::Garbage { bytes: error.into_bytes(), at, what: "a byte that is not UTF-8" }
+    })
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, Unreadable> {
+    let refused = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Unreadable::Absent,
+        _ => Unreadable::Refused(error),
+    };
+    // Looked at before it is opened: to open a pipe waits for a writer.
+    let meta = std::fs::metadata(path).map_err(refused)?;
+    if !meta.is_file() {
+        return Err(Unreadable::NotAFile);
+    }
+    if meta.len() > LARGEST {
+        return Err(Unreadable::TooLarge(meta.len()));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(refused)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(Unreadable::Refused)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Unreadable::TooLarge(bytes.len() as u64));
+    }
+    Ok(bytes)
+}
+
+fn garbage(shown: &str, bytes: &[u8], at: usize, what: &str) -> Box<Problem> {
+    let before = String::from_utf8_lossy(&bytes[..at]);
+    let text: Arc<str> = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}").into();
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    let place = At {
+        file: shown.to_owned(),
+        start: before.len(),
+        end: before.len() + '\u{fffd}'.len_utf8(),
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        text,
+    };
+    Box::new(Problem {
+        message: format!("this is not text: {what} stands here"),
+        help: Some(format!("`{shown}` must be UTF-8 text")),
+        at: Some(place),
+        related: Vec::new(),
+    })
+}
+
+fn no_stack(folder: &Path) -> Problem {
+    let shown = folder.join(STACK_FILE).display().to_string();
+    let message = if folder.is_dir() {
+        format!("there is no stack here: `{shown}` does not exist")
+    } else {
+        format!("there is no stack here: the folder `{}` does not exist", folder.display())
+    };
+    let help = format!("begin one with `hive init {}`", folder.display());
+    Problem::nowhere(message, Some(help))
+}
+
+fn no_environment(folder: &Path, environment: &str) -> Problem {
+    let environments = environments(folder);
+    let names: Vec<&str> = environments.iter().map(String::as_str).collect();
+    let near = nearest(environment, names.iter().copied());
+    let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    let file = folder.join(format!("{environment}.toml"));
+    Problem::nowhere(
+        format!("there is no environment `{environment}`: `{}` does not exist", file.display()),
+        Some(format!("{near}environments here are {}", and(&names))),
+    )
+}
+
+fn and(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The environments that a folder has: `dev`, and each that has a file.
+pub fn environments(folder: &Path) -> Vec<String> {
+    let mut found = vec![DEV.to_owned()];
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let toml = path.extension().is_some_and(|it| it == "toml");
+        let Some(stem) = path.file_stem().and_then(OsStr::to_str).filter(|_| toml) else {
+            continue;
+        };
+        if stem != "stack" && hive_contract::address::check_name(stem).is_ok() {
+            found.push(stem.to_owned());
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The digest of a regular file; none where there is none.
+pub(crate) fn digest(path: &Path) -> Option<Result<Fingerprint, std::io::Error>> {
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    Some(hashed(path))
+}
+
+fn hashed(path: &Path) -> Result<Fingerprint, std::io::Error> {
+    use sha2::{Digest, Sha256};
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            read => hash.update(&buffer[..read]),
+        }
+    }
+    let hex = hive_contract::fingerprint::hex(&hash.finalize());
+    Fingerprint::parse(&hex).ok_or_else(|| std::io::Error::other("a digest is not 64 digits"))
+}
+
+/// A path of a file below a folder, relative to it; none where it lies elsewhere. Links are
+/// followed.
+pub(crate) fn below(folder: &Path, path: &Path) -> Option<PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    let path = path.canonicalize().ok()?;
+    path.strip_prefix(folder).ok().map(Path::to_path_buf)
+}
