@@ -105,9 +105,10 @@ fn content(declared: &Declared) -> Fields {
     for key in ["gate", "notice", "name", "ports"] {
         content.remove(key);
     }
-    if sort(&declared.fields) == Sort::Object {
-        content.insert(HEALTHY.to_owned(), Value::Bool(true));
+    if sort(&declared.fields) != Sort::Object {
+        return content;
     }
+    content.insert(HEALTHY.to_owned(), Value::Bool(true));
     let names = declared.fields.get("ports").and_then(Value::as_list).unwrap_or_default();
     let listen: Fields = names
         .iter()
@@ -150,6 +151,7 @@ fn immutable(content: &Fields) -> BTreeSet<FieldPath> {
 /// The operations of one change.
 pub(super) fn steps(change: &Change) -> Vec<Operation> {
     let operations = match change.action {
+        _ if change.desired.as_ref().is_some_and(|it| it.sort == Sort::Notice) => Vec::new(),
         Action::Keep | Action::Replace => Vec::new(),
         Action::Create => with_prune(change, create(change)),
         Action::Update => with_prune(change, update(change)),

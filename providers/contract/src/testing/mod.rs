@@ -3,6 +3,8 @@
 //! Built only with the feature `testing`. Like the rest of the contract it does no I/O and knows
 //! no runtime.
 
+pub mod conformance;
+mod effect;
 pub mod kill;
 mod lower;
 mod perform;
