@@ -4,14 +4,12 @@ use crate::Base;
 use crate::lower::{digest_of, written_mode};
 use crate::sidecar::Sidecar;
 use crate::spot::Spot;
-use hive_contract::fingerprint::hex;
-use hive_contract::{Failure, FailureKind, Fields, Live, Observed, Status, Value};
+use hive_contract::{Failure, FailureKind, Fields, Fingerprint, Live, Observed, Status, Value};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -66,14 +64,12 @@ fn read_open(open: OwnedFd, shown: &str) -> Result<Raw, Failure> {
     Ok(Raw { content, mode: stat.st_mode & 0o7777 })
 }
 
-fn read_content(file: &mut File, size: u64) -> std::io::Result<Content> {
+fn read_content(file: &mut File, size: u64) -> io::Result<Content> {
     let mut bytes = Vec::with_capacity(usize::try_from(size.min(LIMIT)).unwrap_or_default() + 1);
     file.take(LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIMIT {
-        let mut hash = Sha256::new_with_prefix(&bytes);
-        let more = std::io::copy(file, &mut hash)?;
-        let length = bytes.len() as u64 + more;
-        return Ok(Content::Other { digest: hex(&hash.finalize()), length });
+        let digest = Fingerprint::of_reader(bytes.as_slice().chain(&mut *file))?;
+        return Ok(Content::Other { digest: digest.as_str().to_owned(), length: size });
     }
     Ok(match String::from_utf8(bytes) {
         Ok(text) => Content::Text(text),
@@ -152,8 +148,8 @@ fn not_a_file(shown: &str, what: &str) -> Failure {
 }
 
 /// What a refused file call is to a step. `shown` is the path as a person would name it.
-pub(crate) fn failure(verb: &str, shown: &str, error: &std::io::Error) -> Failure {
-    use std::io::ErrorKind;
+pub(crate) fn failure(verb: &str, shown: &str, error: &io::Error) -> Failure {
+    use io::ErrorKind;
     let kind = match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => FailureKind::Forbidden,
         ErrorKind::NotADirectory | ErrorKind::IsADirectory => FailureKind::Malformed,
