@@ -61,6 +61,7 @@ pub(super) fn changed(
             object.leftovers = leaves_behind(payload);
             object.mark = match request.operation.verb.as_str() {
                 "release" => mark_in(payload, "mark"),
+                _ if payload.contains_key("unmark") => None,
                 _ => mark,
             };
         }

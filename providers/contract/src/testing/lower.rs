@@ -5,7 +5,7 @@ use crate::change::{Action, Change, ReplaceOrder};
 use crate::declared::Declared;
 use crate::lowered::{Invalid, Lowered, Output, Sort};
 use crate::mark::Mark;
-use crate::operation::{Expects, Operation, Phase};
+use crate::operation::{Expects, Operation, Phase, Reversible, Undo};
 use crate::path::{self, FieldPath};
 use crate::provider::LowerScope;
 use crate::value::{Fields, Pick, Value, visit_fields};
@@ -18,7 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// table of picked ports. Below `immutable` no field can change on a live object, and
 /// `replace = "create-first"` puts their values into the identity, so that two can be side by side.
 /// `steps = 2` adds a prune operation, `writes = 2` makes one operation two writes, `settle_ms` is
-/// how long it takes to get ready, `deadline_ms` when that was too long. Everything else is content.
+/// how long it takes to get ready, `deadline_ms` when that was too long. `doomed` is content that fails
+/// each time (`refused` before its effect, `unhealthy` after it; a gate never holds), `oneway = true`
+/// what nothing takes back, and a gate's `watches` the identity that must be ready. Everything else is content.
 pub(super) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, Vec<Invalid>> {
     let fields = &declared.fields;
     let mut wrong = Vec::new();
@@ -163,7 +165,8 @@ pub(super) fn steps(change: &Change) -> Vec<Operation> {
         Action::Stop => vec![stop(change)],
         Action::Start => vec![start(change)],
     };
-    operations.into_iter().map(|operation| with_deadline(operation, change)).collect()
+    let each = operations.into_iter().map(|it| one_way(with_deadline(it, change), change));
+    each.collect()
 }
 
 fn is_gate(change: &Change) -> bool {
@@ -180,7 +183,11 @@ fn create(change: &Change) -> Operation {
 }
 
 fn update(change: &Change) -> Operation {
-    let undo = operation("update", change, Expects::Content, way_back(change));
+    let mut back = way_back(change);
+    if change.observed.as_ref().is_some_and(|live| live.mark.is_none()) {
+        back.insert("unmark".to_owned(), Value::Bool(true));
+    }
+    let undo = operation("update", change, Expects::Content, back);
     let there = leaving(way_there(change), change);
     operation("update", change, Expects::Content, there).undone_by(undo)
 }
@@ -242,6 +249,16 @@ fn with_deadline(mut operation: Operation, change: &Change) -> Operation {
     let deadline = fields.and_then(|it| it.get("deadline_ms")).and_then(Value::as_int);
     if let Some(deadline) = deadline.and_then(|it| u64::try_from(it).ok()) {
         operation.deadline_ms = deadline;
+    }
+    operation
+}
+
+/// A step that nothing takes back, where the content says so.
+fn one_way(mut operation: Operation, change: &Change) -> Operation {
+    if desired(change).get("oneway").and_then(Value::as_bool) == Some(true) {
+        let why = "there is no way back to it".to_owned();
+        operation.undo = Undo::None { why: why.clone() };
+        operation.reversible = Reversible::Irreversible { why };
     }
     operation
 }

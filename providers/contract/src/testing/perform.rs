@@ -221,14 +221,17 @@ impl Call<'_> {
         Ok(object.map(|it| it.version))
     }
 
-    /// Whose object a step may act on: its own; an adopt, one that is as the plan saw it.
+    /// Whose object a step may act on: its own; an update, nobody's too, for a mark that is gone
+    /// comes back with it; an adopt, whose the plan saw that it is.
     fn check_mark(&self, object: &Object) -> Result<(), Failure> {
         let operation = &self.request.operation;
-        let expected = match operation.verb.as_str() {
-            "adopt" => mark_in(&operation.payload, "was"),
-            _ => Some(self.request.mark.clone()),
+        let ours = object.mark.as_ref() == Some(&self.request.mark);
+        let may = match operation.verb.as_str() {
+            "adopt" => object.mark == mark_in(&operation.payload, "was"),
+            "update" => ours || object.mark.is_none(),
+            _ => ours,
         };
-        if object.mark == expected {
+        if may {
             return Ok(());
         }
         let owner = object.mark.as_ref().map_or_else(|| "nobody's".to_owned(), Mark::to_string);

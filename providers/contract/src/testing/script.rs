@@ -34,7 +34,7 @@ pub enum Fault {
 }
 
 /// The script of a whole world.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     calls: BTreeMap<String, VecDeque<Fault>>,
     trouble: BTreeMap<String, Failure>,

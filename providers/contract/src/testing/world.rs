@@ -142,6 +142,23 @@ impl World {
         world
     }
 
+    /// A world of its own that is as this one, under no switch and with no call counted.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let inside = self.inside();
+        Self(Arc::new(Mutex::new(Inside {
+            objects: inside.objects.clone(),
+            tokens: inside.tokens.clone(),
+            script: inside.script.clone(),
+            effects: inside.effects.clone(),
+            sleeper: inside.sleeper.clone(),
+            taken_ports: inside.taken_ports.clone(),
+            versions: inside.versions,
+            forgets_tokens: inside.forgets_tokens,
+            ..Inside::default()
+        })))
+    }
+
     /// Puts the boundaries of every effect from now on under this switch.
     pub fn arm(&self, switch: KillSwitch) {
         self.inside().switch = switch;
