@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 #![allow(clippy::print_stdout, reason = "tests print their seeds and counts")]
 
+mod bad_input;
 mod house;
 mod lab;
 mod process;

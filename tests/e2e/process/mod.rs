@@ -4,3 +4,5 @@ mod kills;
 mod promises;
 mod races;
 mod scenario;
+
+pub use scenario::shop;
