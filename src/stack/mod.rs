@@ -7,6 +7,7 @@ mod duration;
 mod kinds;
 mod language;
 pub mod model;
+mod outline;
 mod overlay;
 mod parse;
 mod problem;
@@ -17,11 +18,14 @@ mod sections;
 mod shape;
 mod suggest;
 mod tree;
+mod unknown;
 mod variables;
 
 pub use model::*;
+pub use outline::{Outline, STORE, outline};
 pub use parse::{Parsed, parse};
 pub use read::environments;
+pub use unknown::unknown_outputs;
 
 #[cfg(test)]
 mod tests;

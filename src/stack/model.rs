@@ -25,6 +25,9 @@ pub struct Stack {
     pub guards: Fields,
     /// The store's folder, relative to the stack's; `.hive` where nothing is said.
     pub store: String,
+    /// How long the store's lease holds without being renewed, in milliseconds, where the stack says
+    /// so.
+    pub lease_ms: Option<u64>,
     /// The variables that are declared, with their values.
     pub variables: BTreeMap<String, Value>,
     /// What it takes from other stacks.

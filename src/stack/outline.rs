@@ -20,8 +20,6 @@ pub fn outline(folder: &Path) -> Outline {
         return Outline::default();
     };
     let Ok(table) = text.parse::<toml::Table>() else { return Outline::default() };
-    let word = |section: &str, key: &str| {
-        table.get(section)?.get(key)?.as_str().map(str::to_owned)
-    };
+    let word = |section: &str, key: &str| table.get(section)?.get(key)?.as_str().map(str::to_owned);
     Outline { name: word("stack", "name"), store: word("state", "folder") }
 }

@@ -122,6 +122,7 @@ impl Reading<'_> {
             declared,
             platforms: sections.platforms(),
             guards: sections.guards(),
+            lease_ms: sections.int("state", "lease").and_then(|it| u64::try_from(it).ok()),
             store: sections.text("state", "folder").unwrap_or_else(|| ".hive".to_owned()),
             variables,
             foreign: Vec::new(),

@@ -261,6 +261,13 @@ pub(crate) const STATE: Keys = Keys {
             "\"../state\"",
         )
         .default("\".hive\""),
+        Key::new(
+            "lease",
+            Type::Duration(1_000),
+            "how long the lease holds without being renewed; who finds it unchanged for so long may take it over",
+            "\"1m\"",
+        )
+        .default("\"30s\""),
         Key::later("s3", "a store in an S3 bucket"),
     ],
     one_of: &[],
