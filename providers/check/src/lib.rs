@@ -176,4 +176,6 @@ fn invalid(message: impl Into<String>) -> Failure {
 }
 
 #[cfg(test)]
+mod conforms;
+#[cfg(test)]
 mod tests;

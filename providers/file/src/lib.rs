@@ -150,4 +150,6 @@ async fn blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
+mod conforms;
+#[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use hive_contract::{
     Declared, FieldPath, Fields, Fingerprint, Invalid, LowerScope, Lowered, Output, ReplaceOrder,
     Sort, Value,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub(crate) fn lower(
     base: &Base,
@@ -45,7 +45,7 @@ pub(crate) fn lower(
         identity: spot.identity(),
         fields,
         outputs: outputs(&spot, content),
-        immutable: BTreeSet::from([FieldPath::parse("path")]),
+        immutable: spot.path.iter().map(|_| FieldPath::parse("path")).collect(),
         replace: ReplaceOrder::DeleteFirst,
     })
 }

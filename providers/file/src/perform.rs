@@ -81,6 +81,7 @@ fn prepare(base: &Base, request: &Perform) -> Result<Ready, Failure> {
         return Ok(Ready::Already(outcome));
     }
     let content_is_there = order.was_interrupted(base, request, observed.live());
+    order.may_touch(request, observed.live())?;
     if !content_is_there {
         request.check_expected(observed.live().map(|live| &live.fields))?;
     }
@@ -118,6 +119,18 @@ impl Order {
             verb => return Err(invalid(&format!("a config knows no `{verb}`"))),
         };
         Ok(Self { spot, work })
+    }
+
+    /// A file that carries somebody else's mark is left alone until it is adopted.
+    fn may_touch(&self, request: &Perform, live: Option<&Live>) -> Result<(), Failure> {
+        let theirs = live.and_then(|live| live.mark.as_ref()).filter(|it| **it != request.mark);
+        match (&self.work, theirs) {
+            (Work::Write { .. } | Work::Remove, Some(theirs)) => Err(Failure::new(
+                FailureKind::Taken,
+                format!("`{}` belongs to somebody else: it is {theirs}", self.spot.identity()),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The outcome, where the live file is what this step makes.

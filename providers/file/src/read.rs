@@ -156,5 +156,6 @@ pub(crate) fn failure(verb: &str, shown: &str, error: &io::Error) -> Failure {
         ErrorKind::InvalidFilename | ErrorKind::CrossesDevices => FailureKind::Invalid,
         _ => FailureKind::Unavailable,
     };
-    Failure::new(kind, format!("cannot {verb} `{shown}`: {error}"))
+    let failure = Failure::new(kind, format!("cannot {verb} `{shown}`: {error}"));
+    if kind == FailureKind::Unavailable { failure.retryable() } else { failure }
 }
