@@ -2,7 +2,7 @@
 
 use super::verbs::{Desired, Verbs};
 use hive_contract::value::outputs_in;
-use hive_contract::{Address, Declared, FieldPath, Invalid, Sort, Value};
+use hive_contract::{Address, Declared, FieldPath, Invalid, OutputRef, Sort, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Lowers everything, and gives everything that is wrong.
@@ -32,11 +32,27 @@ impl Desired {
     /// depends on it, not the other way round.
     pub fn edges(&self) -> BTreeSet<Address> {
         let mut edges = declared_edges(&self.declared);
-        for part in self.parts.values() {
-            edges.extend(outputs_in(&part.lowered.fields).into_iter().map(|it| it.address));
-        }
+        self.visit_outputs(&mut |it| {
+            if !edges.contains(&it.address) {
+                edges.insert(it.address.clone());
+            }
+        });
         edges.remove(&self.declared.address);
         edges
+    }
+
+    /// Shows every output of others that its parts are made of.
+    pub fn visit_outputs<'a>(&'a self, see: &mut impl FnMut(&'a OutputRef)) {
+        let mut see = |value: &'a Value| {
+            if let Value::Output(reference) = value {
+                see(reference);
+            }
+        };
+        for part in self.parts.values() {
+            hive_contract::value::visit_fields(&part.lowered.fields, &mut see);
+            let outputs = part.lowered.outputs.values().filter_map(|it| it.value.as_ref());
+            outputs.for_each(|value| value.visit(&mut see));
+        }
     }
 
     /// The checks that verify its rollout.
@@ -51,11 +67,19 @@ impl Desired {
     }
 }
 
-/// What a resource uses and refers to, by its declaration alone.
+/// What a resource uses, refers to and watches, by its declaration alone.
 pub fn declared_edges(declared: &Declared) -> BTreeSet<Address> {
     let mut edges = declared.uses.clone();
     edges.extend(outputs_in(&declared.fields).into_iter().map(|it| it.address));
+    edges.extend(watched(declared));
     edges
+}
+
+/// The service that an alert watches: loaded after it is verified, removed before it is.
+fn watched(declared: &Declared) -> Option<Address> {
+    let name = (declared.address.kind() == "alert").then(|| declared.fields.get("service"))??;
+    let name = name.as_text()?;
+    name.parse().or_else(|_| Address::new("service", name)).ok()
 }
 
 /// The checks in `rollout.verify`.

@@ -1,12 +1,30 @@
 //! Decides: desired, recorded and observed in, a plan out. No I/O, no clock, no environment.
 
 pub mod compare;
+mod decide;
 pub mod desire;
 pub mod fill;
+pub mod fold;
+mod graph;
+pub mod guards;
+mod lints;
+mod marks;
 pub mod model;
+pub mod outputs;
+mod planner;
 pub mod question;
+pub mod reads;
+mod records;
+mod rollback;
+mod scope;
+mod steps;
+mod survey;
 pub mod verbs;
 
+pub use desire::desire;
+pub use fold::{FoldError, fold};
 pub use model::*;
+pub use outputs::Outputs;
+pub use planner::plan;
 pub use question::{Asked, PlanError, Question, Scope};
 pub use verbs::{Desired, LoweredPart, Verbs};

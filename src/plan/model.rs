@@ -50,6 +50,8 @@ pub struct Plan {
     pub changes: Vec<PlannedChange>,
     /// How many resources it keeps.
     pub kept: u32,
+    /// Whether every resource was asked about: a plan of some leaves a partial snapshot partial.
+    pub covers_all: bool,
     /// What will be recorded of each resource it touches; none where it will be gone.
     pub records: BTreeMap<Address, Option<PlannedRecord>>,
     /// The steps, in an order that is right when they run one by one.
@@ -130,7 +132,7 @@ pub enum Read {
     Recorded {
         /// Which.
         address: Address,
-        /// Of the record.
+        /// Of the record: [`super::reads::recorded`].
         fingerprint: Option<Fingerprint>,
     },
     /// One recorded output.
@@ -139,7 +141,7 @@ pub enum Read {
         address: Address,
         /// Which.
         output: String,
-        /// Of its value.
+        /// Of its value: [`super::reads::output`].
         fingerprint: Option<Fingerprint>,
     },
     /// The managed fields of a live object, or that there is none.
@@ -154,7 +156,8 @@ pub enum Read {
         fingerprint: Option<Fingerprint>,
         /// The managed fields.
         managed: Vec<FieldPath>,
-        /// Whose mark it carries: none where it carries none or is absent.
+        /// Whose mark it carries, as [`hive_contract::Mark`] prints: none where it carries none or
+        /// is absent.
         owner: Option<String>,
     },
     /// That a resource is recorded, whatever its record.
@@ -166,7 +169,7 @@ pub enum Read {
     Users {
         /// On which.
         address: Address,
-        /// Who.
+        /// Who: [`super::reads::users`].
         users: BTreeSet<Address>,
     },
     /// A port that the plan chose is free.
@@ -178,7 +181,7 @@ pub enum Read {
     },
     /// The recorded guards, where the plan changes them.
     Guards {
-        /// Of the guards.
+        /// Of the guards: [`super::reads::guards`].
         fingerprint: Option<Fingerprint>,
     },
     /// What another stack said of itself.
@@ -225,6 +228,9 @@ pub struct PlannedRecord {
     pub parts: BTreeMap<String, PlannedPart>,
     /// What it depends on.
     pub edges: BTreeSet<Address>,
+    /// Where it was recorded before, for `move`: the two entries hold together or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<Address>,
 }
 
 /// What will be recorded of one part.
@@ -281,7 +287,8 @@ pub enum Expected {
     After(u32),
 }
 
-/// What takes one step back.
+/// What takes one step back; or, where `of` is a gate, the check of the way back: it has no way
+/// there, and runs where one of the steps in `needs` was taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UndoStep {
     /// Of which step.

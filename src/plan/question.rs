@@ -180,6 +180,32 @@ pub enum PlanError {
         /// What.
         invalid: Invalid,
     },
+    /// A reference to an output that its provider does not name, or that nobody knows.
+    #[error("`{address}` needs `{on}.{output}`, which is no output of it")]
+    NoOutput {
+        /// Who.
+        address: Address,
+        /// Of what.
+        on: Address,
+        /// Which.
+        output: String,
+    },
+    /// What `adopt` was asked for differs in a field that a live object cannot change.
+    #[error("`{target}` cannot be adopted as it is: `{field}` differs and cannot be changed")]
+    Fixed {
+        /// Which part.
+        target: Target,
+        /// Which field.
+        field: FieldPath,
+    },
+    /// A place that nobody knows.
+    #[error("`{target}` is at the place `{place}`, which is not connected here")]
+    NoPlace {
+        /// Which part.
+        target: Target,
+        /// The place's id.
+        place: String,
+    },
     /// A field outside of what hive manages was named.
     #[error("`{address}` has no field `{field}`")]
     NoField {

@@ -1,0 +1,98 @@
+//! What a reviewer should know before saying yes. Never a reason to refuse.
+
+use super::model::{Lint, OnFailure, Plan, SecretSeen, Step};
+use super::survey::Survey;
+use hive_contract::{Action, Address, Declared, Reversible, Undo, Value};
+use std::collections::BTreeSet;
+
+/// The lints of a plan, sorted.
+pub(super) fn lints(survey: &Survey<'_>, plan: &Plan) -> Vec<Lint> {
+    let mut lints = BTreeSet::new();
+    for change in &plan.changes {
+        let address = &change.target.address;
+        let Some(Some(record)) = plan.records.get(address) else { continue };
+        if change.steps.is_empty() || address.kind() != "service" {
+            continue;
+        }
+        lints.extend(service(address, &record.declared, change.action));
+    }
+    for step in &plan.steps {
+        lints.extend(way_back(step, plan.point_of_no_return));
+    }
+    lints.extend(whole(plan));
+    lints.extend(unmarked(survey, plan));
+    for (reference, seen) in &plan.secrets {
+        if *seen == SecretSeen::Unseen {
+            let message = format!(
+                "the secret {reference} has no value here, so nothing is known \
+                 of whether it moved"
+            );
+            lints.insert(Lint { address: None, message });
+        }
+    }
+    lints.into_iter().collect()
+}
+
+fn service(address: &Address, declared: &Declared, action: Action) -> Vec<Lint> {
+    let mut lints = Vec::new();
+    let fields = &declared.fields;
+    let mut lint = |message: &str| {
+        lints.push(Lint { address: Some(address.clone()), message: message.to_owned() });
+    };
+    let replicas = fields.get("replicas").and_then(Value::as_int).unwrap_or(1);
+    if replicas > 0 && !fields.contains_key("health") {
+        lint("it has no `health`, so a rollout only knows whether it runs");
+    }
+    let has_ports = fields.get("ports").and_then(Value::as_map).is_some_and(|it| !it.is_empty());
+    // A process keeps its port, and two cannot listen on one.
+    let stops_first = fields.contains_key("process") && has_ports;
+    let goes_down = matches!(action, Action::Update | Action::Run | Action::Replace);
+    if replicas == 1 && stops_first && goes_down {
+        lint("its only replica stops before the new one starts: it does not answer in between");
+    }
+    lints
+}
+
+fn way_back(step: &Step, point_of_no_return: Option<u32>) -> Option<Lint> {
+    let address = Some(step.target.address.clone());
+    let number = step.number;
+    let lint = |message: String| Some(Lint { address, message });
+    match (&step.operation.reversible, &step.operation.undo) {
+        (Reversible::Irreversible { why }, _) => {
+            lint(format!("step {number} cannot be taken back: {why}"))
+        }
+        (Reversible::Restorable { from, loses }, _) => lint(format!(
+            "step {number} is taken back only by restoring {from}, which loses {loses}"
+        )),
+        (Reversible::Reversible, Undo::None { why }) => {
+            lint(format!("step {number} stays when the rest is taken back: {why}"))
+        }
+        _ if point_of_no_return.is_some_and(|it| it < number) => {
+            lint(format!("step {number} is behind the point of no return: if it fails, hive halts"))
+        }
+        _ => None,
+    }
+}
+
+fn whole(plan: &Plan) -> Option<Lint> {
+    let halts = plan.on_failure == OnFailure::Halt && !plan.steps.is_empty();
+    let message = "after a failure everything is left as it is then (`on_failure = \"halt\"`)";
+    halts.then(|| Lint { address: None, message: message.to_owned() })
+}
+
+/// Objects without hive's mark: the next change puts it back, and none deletes them.
+fn unmarked(survey: &Survey<'_>, plan: &Plan) -> Vec<Lint> {
+    let mut lints = Vec::new();
+    for read in &plan.reads {
+        let super::model::Read::Observed { target, fingerprint: Some(_), owner: None, .. } = read
+        else {
+            continue;
+        };
+        let held = survey.get(&target.address).is_some_and(|it| it.recorded.is_some());
+        if held {
+            let message = "it no longer carries hive's mark".to_owned();
+            lints.push(Lint { address: Some(target.address.clone()), message });
+        }
+    }
+    lints
+}

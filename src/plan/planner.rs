@@ -1,0 +1,377 @@
+//! The planner: a question in, a plan out.
+
+use super::decide::{self, Verdict};
+use super::fill::Known;
+use super::guards;
+use super::lints::lints;
+use super::model::{BoundFile, FORMAT, Plan, PlannedChange, PlannedRecord, SecretSeen, Step};
+use super::question::{Asked, PlanError, Question, Scope};
+use super::reads::reads;
+use super::records::records;
+use super::rollback::{point_of_no_return, rollback};
+use super::scope::{Selection, missing};
+use super::steps::Drafts;
+use super::survey::Survey;
+use hive_contract::{Action, Address, Fields, OutputRef, Place, Sort, Target, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Makes the plan: what would happen, in which order, and the way back.
+///
+/// # Errors
+/// Everything that speaks against it, at once.
+pub fn plan(question: &Question<'_>) -> Result<Plan, Vec<PlanError>> {
+    let survey = Survey::new(question)?;
+    let considered = consider(&survey)?;
+    let Considered { verdicts, selection, known } = &considered;
+    let errors = objections(&survey, &considered);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let drafts = Drafts::new(&survey, verdicts, selection);
+    let steps = match drafts.is_empty() {
+        true => Vec::new(),
+        false => {
+            let order = drafts.order(&survey).map_err(|error| vec![error])?;
+            drafts.into_steps(&order)
+        }
+    };
+    let guards = changed_guards(question);
+    let guarded_by = guarded_by(question);
+    let records = records(&survey, verdicts, selection, known);
+    let mut plan = Plan {
+        format: FORMAT,
+        hive: env!("CARGO_PKG_VERSION").to_owned(),
+        command: question.command.clone(),
+        stack: question.owner.stack.clone(),
+        environment: question.owner.environment.clone(),
+        store: Some(question.owner.store.clone()).filter(|it| !it.is_empty()),
+        base: question.recorded.map(|it| it.number),
+        on_failure: guards::on_failure(&guarded_by).unwrap_or(question.on_failure),
+        guarded_by,
+        variables: question.variables.clone(),
+        parallel: question.parallel,
+        freezes: question.freezes,
+        places: places(question, &steps, &records)?,
+        reads: reads(&survey, verdicts, selection, known, guards.is_some()),
+        guards,
+        changes: changes(&considered, &steps),
+        kept: kept(&survey, &considered),
+        covers_all: question.scope == Scope::All,
+        rollback: rollback(&survey, &steps),
+        point_of_no_return: point_of_no_return(&steps),
+        files: files(&survey, &steps),
+        lints: Vec::new(),
+        left_out: selection.left_out.clone(),
+        secrets: secrets(&survey, &considered),
+        records,
+        steps,
+    };
+    plan.lints = lints(&survey, &plan);
+    Ok(plan)
+}
+
+/// What was decided, and what of it the plan holds.
+pub(super) struct Considered<'a> {
+    /// By subject.
+    pub(super) verdicts: Vec<Verdict<'a>>,
+    /// What the plan holds.
+    pub(super) selection: Selection,
+    /// The outputs that are known without a step.
+    pub(super) known: Known,
+}
+
+/// Decides about every resource, dependencies first; then about the gates, users first.
+pub(super) fn consider<'a>(survey: &Survey<'a>) -> Result<Considered<'a>, Vec<PlanError>> {
+    let order = survey.dependencies_first().map_err(|error| vec![error])?;
+    let named = named_outputs(survey);
+    let mut known = as_recorded(survey, &named);
+    let mut verdicts: Vec<Verdict<'a>> = survey.subjects.iter().map(|_| Verdict::Keep).collect();
+    let leaves = (0..survey.subjects.len()).filter(|at| survey.subjects[*at].desired.is_none());
+    for at in order.iter().copied().chain(leaves) {
+        let subject = &survey.subjects[at];
+        if subject.excluded || subject.moved_to {
+            continue;
+        }
+        verdicts[at] = match subject.sort {
+            Sort::Object => decide::decide(survey, &named, &mut known, at),
+            Sort::Notice => decide::decide_notice(survey, at),
+            Sort::Gate => Verdict::Keep,
+        };
+    }
+    // A gate that is new or changed differs by itself; whether others run depends on the choice.
+    let gates: Vec<usize> =
+        order.into_iter().rev().filter(|at| survey.subjects[*at].sort == Sort::Gate).collect();
+    for at in &gates {
+        if !survey.subjects[*at].excluded {
+            verdicts[*at] = decide::decide_gate(survey, &known, *at, None);
+        }
+    }
+    let selection = Selection::new(survey, &verdicts);
+    run_needed(survey, &gates, &selection, &known, &mut verdicts);
+    let selection = selection.running(&verdicts, &gates);
+    Ok(Considered { verdicts, selection, known })
+}
+
+/// A gate also runs where something that uses it, or that it verifies, has a step.
+fn run_needed<'a>(
+    survey: &Survey<'a>,
+    gates: &[usize],
+    selection: &Selection,
+    known: &Known,
+    verdicts: &mut [Verdict<'a>],
+) {
+    let mut asks: Vec<Vec<usize>> = survey.declared_users();
+    for (at, subject) in survey.subjects.iter().enumerate() {
+        for check in subject.verified_by.iter().filter_map(|it| survey.at(it)) {
+            asks[check].push(at);
+        }
+    }
+    // Users first, so that a gate that another gate uses runs too.
+    for gate in gates {
+        let subject = &survey.subjects[*gate];
+        let changed = !verdicts[*gate].keeps() || subject.recorded.is_none();
+        if subject.excluded && changed {
+            continue;
+        }
+        let runs = |at: &&usize| {
+            let gate = survey.subjects[**at].sort == Sort::Gate;
+            (selection.chosen[**at] || gate) && verdicts[**at].has_effect()
+        };
+        let mut needing = asks[*gate].iter().filter(runs);
+        if let Some(needing) = needing.next() {
+            let address = survey.subjects[*needing].address;
+            verdicts[*gate] = decide::decide_gate(survey, known, *gate, Some(address));
+        }
+    }
+}
+
+/// The outputs that somebody is made of: no other is worth keeping.
+fn named_outputs<'a>(survey: &Survey<'a>) -> BTreeSet<&'a OutputRef> {
+    let mut named = BTreeSet::new();
+    for desired in survey.subjects.iter().filter_map(|it| it.desired) {
+        desired.visit_outputs(&mut |reference| {
+            named.insert(reference);
+        });
+    }
+    named
+}
+
+/// What is outside of the plan says what it said.
+fn as_recorded(survey: &Survey<'_>, named: &BTreeSet<&OutputRef>) -> Known {
+    let mut known = Known::default();
+    for reference in named {
+        let outside = survey.get(&reference.address).is_some_and(|it| it.excluded);
+        if let (true, Some(value)) = (outside, survey.recorded_output(reference)) {
+            known.output((*reference).clone(), value.clone());
+        }
+    }
+    known
+}
+
+/// Everything that speaks against the plan.
+fn objections(survey: &Survey<'_>, considered: &Considered<'_>) -> Vec<PlanError> {
+    let Considered { verdicts, selection, known } = considered;
+    let mut errors = Vec::new();
+    for (at, verdict) in verdicts.iter().enumerate() {
+        if let (Verdict::Wrong(wrong), true) = (verdict, selection.chosen[at]) {
+            errors.extend(wrong.iter().cloned());
+        }
+    }
+    for subject in survey.subjects.iter().filter(|it| it.sort != Sort::Object) {
+        match (subject.asked, subject.sort) {
+            (Some(Asked::Adopt { .. }), _) => {
+                errors.push(PlanError::NothingToAdopt(subject.address.clone()));
+            }
+            (Some(Asked::Run), Sort::Notice) => {
+                errors.push(PlanError::NothingToRun(subject.address.clone()));
+            }
+            _ => {}
+        }
+    }
+    // What could not be decided hides what depends on it.
+    if errors.is_empty() {
+        errors.extend(missing(survey, verdicts, selection));
+    }
+    if errors.is_empty() {
+        for (at, subject) in survey.subjects.iter().enumerate() {
+            if selection.chosen[at] && !verdicts[at].keeps() {
+                errors.extend(unanswered(survey, considered, subject, known));
+            }
+        }
+    }
+    errors
+}
+
+/// References to outputs that neither are known nor will be.
+fn unanswered(
+    survey: &Survey<'_>,
+    considered: &Considered<'_>,
+    subject: &super::survey::Subject<'_>,
+    known: &Known,
+) -> Vec<PlanError> {
+    let mut errors = BTreeMap::new();
+    let Some(desired) = subject.desired else { return Vec::new() };
+    desired.visit_outputs(&mut |reference| {
+        let will_be = || {
+            let at = survey.at(&reference.address)?;
+            let parts = &survey.subjects[at].desired?.parts;
+            let named = parts.values().any(|it| it.lowered.outputs.contains_key(&reference.output));
+            let steps = considered.selection.chosen[at] && considered.verdicts[at].has_effect();
+            (named && steps).then_some(())
+        };
+        if known.get(reference).is_none() && will_be().is_none() {
+            errors.insert(
+                reference,
+                PlanError::NoOutput {
+                    address: subject.address.clone(),
+                    on: reference.address.clone(),
+                    output: reference.output.clone(),
+                },
+            );
+        }
+    });
+    errors.into_values().collect()
+}
+
+fn changes(considered: &Considered<'_>, steps: &[Step]) -> Vec<PlannedChange> {
+    let mut numbers: BTreeMap<&Target, Vec<u32>> = BTreeMap::new();
+    for step in steps {
+        numbers.entry(&step.target).or_default().push(step.number);
+    }
+    let mut changes = Vec::new();
+    for (at, verdict) in considered.verdicts.iter().enumerate() {
+        let Verdict::Touch(decisions) = verdict else { continue };
+        if !considered.selection.chosen[at] {
+            continue;
+        }
+        changes.extend(decisions.iter().filter(|it| it.action != Action::Keep).map(|it| {
+            PlannedChange {
+                target: it.target.clone(),
+                action: it.action,
+                reasons: it.reasons.clone(),
+                differences: it.differences.clone(),
+                steps: numbers.get(&it.target).cloned().unwrap_or_default(),
+            }
+        }));
+    }
+    changes
+}
+
+fn kept(survey: &Survey<'_>, considered: &Considered<'_>) -> u32 {
+    let keeps = |(at, verdict): &(usize, &Verdict<'_>)| {
+        let subject = &survey.subjects[*at];
+        verdict.keeps() && subject.desired.is_some() && subject.recorded.is_some()
+    };
+    considered.verdicts.iter().enumerate().filter(keeps).count() as u32
+}
+
+/// The guards to record, where the stack changes them. A plan of some resources changes none.
+fn changed_guards(question: &Question<'_>) -> Option<Fields> {
+    let nothing = Fields::new();
+    let recorded = question.recorded.map_or(&nothing, |it| &it.guards);
+    let changes = question.scope == Scope::All && recorded != &question.guards;
+    changes.then(|| question.guards.clone())
+}
+
+fn guarded_by(question: &Question<'_>) -> Fields {
+    let nothing = Fields::new();
+    let recorded = question.recorded.map_or(&nothing, |it| &it.guards);
+    guards::stricter(recorded, &question.guards)
+}
+
+fn places(
+    question: &Question<'_>,
+    steps: &[Step],
+    records: &BTreeMap<Address, Option<PlannedRecord>>,
+) -> Result<BTreeMap<String, Place>, Vec<PlanError>> {
+    let parts = records.values().flatten().flat_map(|it| it.parts.values().map(|it| &it.place));
+    let ids: BTreeSet<&String> = parts.chain(steps.iter().map(|it| &it.place)).collect();
+    let place = |id: &String| {
+        let recorded = question.recorded.and_then(|it| it.places.get(id));
+        question.places.get(id).or(recorded).cloned()
+    };
+    let mut places = BTreeMap::new();
+    let mut errors = Vec::new();
+    for id in ids {
+        match place(id) {
+            Some(place) => drop(places.insert(id.clone(), place)),
+            None => {
+                let target = steps.iter().find(|it| &it.place == id).map(|it| it.target.clone());
+                let record = records.iter().find(|(_, record)| {
+                    record.iter().any(|it| it.parts.values().any(|it| &it.place == id))
+                });
+                let target = target.or(record.map(|(it, _)| Target::main(it.clone())));
+                errors
+                    .extend(target.map(|it| PlanError::NoPlace { target: it, place: id.clone() }));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(places) } else { Err(errors) }
+}
+
+/// The files that the plan's steps run. One that no resource names is bound with every step.
+fn files(survey: &Survey<'_>, steps: &[Step]) -> Vec<BoundFile> {
+    let question = survey.question;
+    if steps.is_empty() || question.files.is_empty() {
+        return Vec::new();
+    }
+    let with_step: BTreeSet<&Address> = steps.iter().map(|it| &it.target.address).collect();
+    let (mut used, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
+    for (address, desired) in &question.desired {
+        let texts = if with_step.contains(address) { &mut used } else { &mut elsewhere };
+        hive_contract::value::visit_fields(&desired.declared.fields, &mut |value| {
+            if let Value::Text(text) = value
+                && text.len() >= 64
+            {
+                texts.insert(&text[text.ceil_char_boundary(text.len() - 64)..]);
+            }
+        });
+    }
+    let binds = |file: &&BoundFile| {
+        let digest = file.digest.as_str();
+        used.contains(digest) || !elsewhere.contains(digest)
+    };
+    let bound: BTreeSet<BoundFile> = question.files.iter().filter(binds).cloned().collect();
+    bound.into_iter().collect()
+}
+
+/// Every secret of what the plan is about, and whether its value could be seen.
+fn secrets(survey: &Survey<'_>, considered: &Considered<'_>) -> BTreeMap<String, SecretSeen> {
+    let mut seen = BTreeMap::new();
+    for (at, subject) in survey.subjects.iter().enumerate() {
+        let (Some(desired), true) = (subject.desired, considered.selection.chosen[at]) else {
+            continue;
+        };
+        for part in desired.parts.values() {
+            let recorded = super::survey::held(subject, &part.part).map(|it| &it.secrets);
+            hive_contract::value::visit_fields(&part.lowered.fields, &mut |value| {
+                let Value::Secret(secret) = value else { return };
+                let reference = secret.to_string();
+                let now = survey.question.secrets.get(&reference).and_then(Option::as_ref);
+                let last = recorded.and_then(|it| it.get(&reference));
+                let is = match (now, last) {
+                    (None, _) => SecretSeen::Unseen,
+                    (Some(_), None) => SecretSeen::New,
+                    (Some(now), Some(last)) if now == last => SecretSeen::Same,
+                    (Some(_), Some(_)) => SecretSeen::Moved,
+                };
+                let before = seen.entry(reference).or_insert(is);
+                if tells_more(is, *before) {
+                    *before = is;
+                }
+            });
+        }
+    }
+    seen
+}
+
+/// One reference in many parts: that it moved for one of them tells more than that it did not.
+fn tells_more(is: SecretSeen, before: SecretSeen) -> bool {
+    let telling = |seen: SecretSeen| match seen {
+        SecretSeen::Same => 0,
+        SecretSeen::New => 1,
+        SecretSeen::Moved => 2,
+        SecretSeen::Unseen => 3,
+    };
+    telling(is) > telling(before)
+}

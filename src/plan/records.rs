@@ -1,0 +1,97 @@
+//! What will be recorded of each resource that a plan touches.
+
+use super::decide::{Decision, Verdict};
+use super::fill::{Known, output_value};
+use super::model::{PlannedPart, PlannedRecord};
+use super::scope::Selection;
+use super::survey::Survey;
+use hive_contract::{Action, Address, Sort, Value};
+use std::collections::BTreeMap;
+
+/// The records of everything chosen that is not kept; none for what will be gone.
+pub(super) fn records(
+    survey: &Survey<'_>,
+    verdicts: &[Verdict<'_>],
+    selection: &Selection,
+    known: &Known,
+) -> BTreeMap<Address, Option<PlannedRecord>> {
+    let mut records = BTreeMap::new();
+    for (at, verdict) in verdicts.iter().enumerate() {
+        let Verdict::Touch(decisions) = verdict else { continue };
+        let subject = &survey.subjects[at];
+        if !selection.chosen[at] {
+            continue;
+        }
+        if let Some(from) = subject.moved_from {
+            records.insert(from.clone(), None);
+        }
+        let record = subject.desired.map(|desired| PlannedRecord {
+            declared: desired.declared.clone(),
+            parts: parts(decisions, known),
+            edges: subject.edges.clone(),
+            moved_from: subject.moved_from.cloned(),
+        });
+        records.insert(subject.address.clone(), record);
+    }
+    records
+}
+
+fn parts(decisions: &[Decision<'_>], known: &Known) -> BTreeMap<String, PlannedPart> {
+    let objects = decisions.iter().filter(|it| it.sort == Sort::Object);
+    objects.filter_map(|it| Some((it.target.part.clone(), part(it, known)?))).collect()
+}
+
+fn part(decision: &Decision<'_>, known: &Known) -> Option<PlannedPart> {
+    let wanted = decision.wanted.as_ref()?;
+    let lowered = &wanted.part.lowered;
+    let identity = match (decision.action, &decision.held, decision.live) {
+        (Action::Create | Action::Replace, ..) => &lowered.identity,
+        (_, Some(held), _) => &held.part.identity,
+        (_, None, Some(live)) => &live.identity,
+        (_, None, None) => &lowered.identity,
+    };
+    Some(PlannedPart {
+        provider: wanted.part.provider.clone(),
+        form: wanted.form,
+        place: wanted.part.place.clone(),
+        identity: identity.clone(),
+        lowered_identity: lowered.identity.clone(),
+        fields: wanted.fields.clone().into_owned(),
+        outputs: outputs(decision, known),
+    })
+}
+
+/// The outputs that are known without a step: those that `lower` says in terms of known fields;
+/// where only the record changes, all.
+fn outputs(decision: &Decision<'_>, known: &Known) -> BTreeMap<String, Value> {
+    let Some(wanted) = &decision.wanted else { return BTreeMap::new() };
+    let mut outputs = match decision.live {
+        Some(live) if !decision.effect => live.outputs.clone(),
+        _ => BTreeMap::new(),
+    };
+    for (name, output) in &wanted.part.lowered.outputs {
+        let Some(value) = &output.value else { continue };
+        let value = output_value(value, &wanted.part.lowered.fields, &wanted.fields);
+        let value = known.fill_value(&value);
+        if value.is_known() {
+            outputs.insert(name.clone(), value);
+        }
+    }
+    outputs
+}
+
+/// Whether an output may say something else afterwards than the record says now.
+pub(super) fn outputs_move(survey: &Survey<'_>, decision: &Decision<'_>, known: &Known) -> bool {
+    let Some(wanted) = &decision.wanted else { return true };
+    let now = outputs(decision, known);
+    wanted.part.lowered.outputs.iter().any(|(name, output)| {
+        let address = decision.target.address.clone();
+        let reference = hive_contract::OutputRef { address, output: name.clone() };
+        let after = match &output.value {
+            Some(_) => now.get(name),
+            None if super::decide::stays(decision, &output.made_of) => return false,
+            None => None,
+        };
+        after.is_none() || after != survey.recorded_output(&reference)
+    })
+}

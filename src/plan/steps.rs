@@ -1,0 +1,398 @@
+//! From decisions to drafts of steps: what the providers would do, and what comes before what.
+
+use super::decide::{Decision, Verdict};
+use super::graph::{Graph, Order, Rank};
+use super::model::{Expected, Step};
+use super::question::PlanError;
+use super::scope::Selection;
+use super::survey::Survey;
+use hive_contract::{
+    Action, Change, Expects, FieldPath, Fingerprint, Live, Lowered, Operation, Phase, ReplaceOrder,
+    Reversible, Target,
+};
+use petgraph::graph::NodeIndex;
+use std::collections::BTreeMap;
+
+/// One operation that has no number yet.
+pub(super) struct Draft {
+    target: Target,
+    action: Action,
+    place: String,
+    identity: String,
+    managed: Vec<FieldPath>,
+    operation: Operation,
+    /// The fingerprint seen of what it acts on; none where nothing was there.
+    seen: Option<Fingerprint>,
+    /// The draft before it that acts on the same live object.
+    follows: Option<usize>,
+}
+
+/// The drafts of one part.
+#[derive(Default)]
+struct Lane {
+    /// What makes it ready, in order.
+    ready: Vec<usize>,
+    /// How many of `ready` take away what was there before.
+    taking: usize,
+    /// What takes away what nobody needs any more, in order.
+    late: Vec<usize>,
+}
+
+/// The drafts of all resources.
+#[derive(Default)]
+pub(super) struct Drafts {
+    all: Vec<Draft>,
+    /// By subject.
+    lanes: BTreeMap<usize, Vec<Lane>>,
+}
+
+impl Drafts {
+    /// Asks the providers what each decision takes.
+    pub(super) fn new(
+        survey: &Survey<'_>,
+        verdicts: &[Verdict<'_>],
+        selection: &Selection,
+    ) -> Self {
+        let mut drafts = Self::default();
+        for (at, verdict) in verdicts.iter().enumerate() {
+            let Verdict::Touch(decisions) = verdict else { continue };
+            if !selection.chosen[at] {
+                continue;
+            }
+            for decision in decisions.iter().filter(|it| it.effect) {
+                let lane = drafts.lane(survey, at, decision);
+                drafts.lanes.entry(at).or_default().push(lane);
+            }
+        }
+        drafts
+    }
+
+    fn lane(&mut self, survey: &Survey<'_>, at: usize, decision: &Decision<'_>) -> Lane {
+        let subject = &survey.subjects[at];
+        let declared = subject.desired.map(|it| &it.declared);
+        let ignore = declared.or(subject.recorded.map(|it| &it.declared));
+        let managed = decision.managed(ignore.map_or(&[], |it| &it.ignore));
+        let mut pen = Pen { survey, at, decision, managed, drafts: &mut self.all };
+        let mut lane = Lane::default();
+        match decision.action {
+            Action::Replace => {
+                let taken = pen.take_away(Action::Delete);
+                let made = pen.make(Action::Create);
+                let (ready, prune) = pen.by_phase(made);
+                lane.late = prune;
+                if decision.order == ReplaceOrder::CreateFirst && decision.apart() {
+                    lane.ready = ready;
+                    lane.late.extend(taken);
+                } else {
+                    lane.taking = taken.len();
+                    lane.ready = taken.into_iter().chain(ready).collect();
+                }
+                pen.link(lane.ready.iter().chain(&lane.late));
+            }
+            Action::Delete | Action::Forget => {
+                lane.late = pen.take_away(decision.action);
+                pen.link(lane.late.iter());
+            }
+            action => {
+                let made = pen.make(action);
+                (lane.ready, lane.late) = pen.by_phase(made);
+                pen.link(lane.ready.iter().chain(&lane.late));
+            }
+        }
+        lane
+    }
+
+    /// Whether any resource has a step.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Puts the drafts in order.
+    ///
+    /// # Errors
+    /// They wait for each other.
+    pub(super) fn order(&self, survey: &Survey<'_>) -> Result<Order, PlanError> {
+        let mut plot = Plot::new(self, survey);
+        plot.makes();
+        plot.takes_away();
+        plot.graph.order().map_err(|cycle| {
+            let mut path: Vec<String> =
+                cycle.into_iter().map(|it| self.all[it].target.to_string()).collect();
+            path.dedup();
+            PlanError::Cycle(path)
+        })
+    }
+
+    /// The steps, numbered.
+    pub(super) fn into_steps(self, order: &Order) -> Vec<Step> {
+        let mut number = vec![0; self.all.len()];
+        for (at, draft) in order.drafts.iter().enumerate() {
+            number[*draft] = at as u32 + 1;
+        }
+        let mut drafts: Vec<Option<Draft>> = self.all.into_iter().map(Some).collect();
+        let mut steps = Vec::with_capacity(drafts.len());
+        for (draft, needs) in order.drafts.iter().zip(&order.needs) {
+            let Some(draft_of) = drafts[*draft].take() else { continue };
+            let expected = match (draft_of.operation.expects, draft_of.follows) {
+                (Expects::Anything, _) => Expected::Anything,
+                (_, Some(before)) => Expected::After(number[before]),
+                _ => Expected::Observed(draft_of.seen),
+            };
+            steps.push(Step {
+                number: number[*draft],
+                target: draft_of.target,
+                action: draft_of.action,
+                place: draft_of.place,
+                identity: draft_of.identity,
+                needs: needs.iter().map(|it| *it as u32 + 1).collect(),
+                expected,
+                managed: draft_of.managed,
+                operation: draft_of.operation,
+            });
+        }
+        steps
+    }
+}
+
+/// Writes the drafts of one decision.
+struct Pen<'p, 'a> {
+    survey: &'p Survey<'a>,
+    at: usize,
+    decision: &'p Decision<'a>,
+    managed: Vec<FieldPath>,
+    drafts: &'p mut Vec<Draft>,
+}
+
+impl Pen<'_, '_> {
+    /// What makes it as it shall be.
+    fn make(&mut self, action: Action) -> Vec<usize> {
+        let Some(wanted) = &self.decision.wanted else { return Vec::new() };
+        let desired =
+            Lowered { fields: wanted.fields.clone().into_owned(), ..wanted.part.lowered.clone() };
+        let half = self.decision.action == Action::Replace;
+        let anew = action == Action::Create;
+        let recorded = self.decision.held.as_ref().filter(|_| !half);
+        let live = self.decision.live.filter(|_| !anew);
+        let identity = match (live, &self.decision.held) {
+            _ if anew => &desired.identity,
+            (_, Some(held)) => &held.part.identity,
+            (Some(live), None) => &live.identity,
+            (None, None) => &desired.identity,
+        };
+        let subject = &self.survey.subjects[self.at];
+        let change = Change {
+            target: self.decision.target.clone(),
+            action,
+            identity: identity.clone(),
+            recorded: recorded.map(|it| it.fields.clone().into_owned()),
+            observed: live.cloned(),
+            differences: if anew { Vec::new() } else { self.decision.differences.clone() },
+            moved_from: subject.moved_from.cloned(),
+            desired: Some(desired),
+        };
+        self.write(&wanted.part.place, &change)
+    }
+
+    /// What takes away, or lets go, what is there.
+    fn take_away(&mut self, action: Action) -> Vec<usize> {
+        let Some(held) = &self.decision.held else { return Vec::new() };
+        let change = Change {
+            target: self.decision.target.clone(),
+            action,
+            identity: held.part.identity.clone(),
+            desired: None,
+            recorded: Some(held.fields.clone().into_owned()),
+            observed: self.decision.live.cloned(),
+            differences: Vec::new(),
+            moved_from: None,
+        };
+        self.write(&held.part.place, &change)
+    }
+
+    fn write(&mut self, place: &str, change: &Change) -> Vec<usize> {
+        let operations = self.survey.question.verbs.steps(place, change);
+        let first = self.drafts.len();
+        let fingerprint = |live: &Live| Fingerprint::of_managed(&live.fields, &self.managed);
+        let seen = change.observed.as_ref().map(fingerprint);
+        self.drafts.extend(operations.into_iter().map(|operation| Draft {
+            target: change.target.clone(),
+            action: change.action,
+            place: place.to_owned(),
+            identity: change.identity.clone(),
+            managed: self.managed.clone(),
+            operation,
+            seen: seen.clone(),
+            follows: None,
+        }));
+        (first..self.drafts.len()).collect()
+    }
+
+    fn by_phase(&self, drafts: Vec<usize>) -> (Vec<usize>, Vec<usize>) {
+        drafts.into_iter().partition(|it| self.drafts[*it].operation.phase == Phase::Ready)
+    }
+
+    /// Says of each draft which one before it left the live object that it acts on.
+    fn link<'l>(&mut self, order: impl Iterator<Item = &'l usize>) {
+        let mut last: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for at in order {
+            let draft = &mut self.drafts[*at];
+            if draft.operation.expects == Expects::Anything {
+                continue;
+            }
+            draft.follows = last.insert((draft.place.clone(), draft.identity.clone()), *at);
+        }
+    }
+}
+
+/// The moments of one resource.
+#[derive(Clone, Copy)]
+struct Moments {
+    /// Everything that it depends on is there.
+    start: NodeIndex,
+    /// It is made and works.
+    ready: NodeIndex,
+    /// Its checks say so too.
+    verified: NodeIndex,
+}
+
+/// Draws the graph of all drafts.
+struct Plot<'p, 'a> {
+    drafts: &'p Drafts,
+    survey: &'p Survey<'a>,
+    graph: Graph,
+    moments: Vec<Option<Moments>>,
+    /// Where everything late of a resource begins and ends.
+    late: BTreeMap<usize, (NodeIndex, NodeIndex)>,
+}
+
+impl<'p, 'a> Plot<'p, 'a> {
+    fn new(drafts: &'p Drafts, survey: &'p Survey<'a>) -> Self {
+        let moments = vec![None; survey.subjects.len()];
+        Self { drafts, survey, graph: Graph::default(), moments, late: BTreeMap::new() }
+    }
+
+    /// What makes: dependencies before users, checks between a service and its users.
+    fn makes(&mut self) {
+        for (at, subject) in self.survey.subjects.iter().enumerate() {
+            if subject.desired.is_some() {
+                self.moments[at] = Some(self.lanes_of(at));
+            }
+        }
+        for (at, subject) in self.survey.subjects.iter().enumerate() {
+            let Some(mine) = self.moments[at] else { continue };
+            for on in subject.edges.iter().filter_map(|on| self.survey.at(on)) {
+                let Some(its) = self.moments[on] else { continue };
+                let verifies = self.survey.subjects[on].verified_by.contains(subject.address);
+                self.graph.before(if verifies { its.ready } else { its.verified }, mine.start);
+            }
+            for check in subject.verified_by.iter().filter_map(|it| self.survey.at(it)) {
+                let Some(its) = self.moments[check] else { continue };
+                self.graph.before(mine.ready, its.start);
+                self.graph.before(its.verified, mine.verified);
+            }
+        }
+    }
+
+    fn lanes_of(&mut self, at: usize) -> Moments {
+        let Some(lanes) = self.drafts.lanes.get(&at) else {
+            // Nothing happens to it: one moment, so that what waits for it waits for what it
+            // depends on.
+            let only = self.graph.moment();
+            let verified = match self.survey.subjects[at].verified_by.is_empty() {
+                true => only,
+                false => self.graph.moment(),
+            };
+            self.graph.before(only, verified);
+            return Moments { start: only, ready: only, verified };
+        };
+        let (start, ready) = (self.graph.moment(), self.graph.moment());
+        let verified = self.graph.moment();
+        self.graph.before(start, ready);
+        self.graph.before(ready, verified);
+        for lane in lanes {
+            self.chain(at, &lane.ready, 0, start, ready);
+        }
+        Moments { start, ready, verified }
+    }
+
+    /// Steps one after the other, between two moments; gives the first.
+    fn chain(
+        &mut self,
+        at: usize,
+        drafts: &[usize],
+        stage: u8,
+        start: NodeIndex,
+        end: NodeIndex,
+    ) -> Option<NodeIndex> {
+        let (mut last, mut first) = (start, None);
+        for draft in drafts {
+            let lasts = self.drafts.all[*draft].operation.reversible != Reversible::Reversible;
+            let stage = if lasts { 2 } else { stage };
+            let node = self.graph.step(Rank { stage, subject: at, draft: *draft });
+            self.graph.before(last, node);
+            first = first.or(Some(node));
+            last = node;
+        }
+        self.graph.before(last, end);
+        first
+    }
+
+    /// What takes away: after everything that moved off, users before what they used.
+    fn takes_away(&mut self) {
+        let drafts = self.drafts;
+        for (at, lanes) in &drafts.lanes {
+            if lanes.iter().all(|lane| lane.late.is_empty()) {
+                continue;
+            }
+            let (start, end) = (self.graph.moment(), self.graph.moment());
+            self.late.insert(*at, (start, end));
+            for lane in lanes {
+                self.chain(*at, &lane.late, 1, start, end);
+            }
+        }
+        let declared_users = self.survey.declared_users();
+        for (at, (start, _)) in self.late.clone() {
+            let subject = &self.survey.subjects[at];
+            if let Some(mine) = self.moments[at] {
+                self.graph.before(mine.verified, start);
+            }
+            for user in &declared_users[at] {
+                self.moves_off(*user, start);
+            }
+            for user in self.survey.users(subject.address) {
+                let Some(user) = self.survey.at(user) else { continue };
+                self.moves_off(user, start);
+            }
+        }
+        self.taken_first();
+    }
+
+    /// A user is made anew, or is gone, before what it used is taken away.
+    fn moves_off(&mut self, user: usize, start: NodeIndex) {
+        if !self.drafts.lanes.contains_key(&user) {
+            return;
+        }
+        match (self.moments[user], self.late.get(&user)) {
+            (Some(its), _) => self.graph.before(its.verified, start),
+            (None, Some((_, end))) => self.graph.before(*end, start),
+            (None, None) => {}
+        }
+    }
+
+    /// What is replaced by taking it away first goes after those of its users that go for good.
+    fn taken_first(&mut self) {
+        let drafts = self.drafts;
+        for (at, lanes) in &drafts.lanes {
+            let (Some(mine), true) = (self.moments[*at], lanes.iter().any(|it| it.taking > 0))
+            else {
+                continue;
+            };
+            for user in self.survey.users(self.survey.subjects[*at].address) {
+                let Some(user) = self.survey.at(user) else { continue };
+                if let (None, Some((_, end))) = (self.moments[user], self.late.get(&user)) {
+                    self.graph.rather_before(*end, mine.start);
+                }
+            }
+        }
+    }
+}
