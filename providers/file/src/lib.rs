@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod claim;
 mod lower;
 mod observe;
 mod perform;
@@ -9,13 +8,13 @@ mod resolve;
 mod sidecar;
 mod spot;
 mod steps;
-mod sync;
 
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
     Ask, Change, Context, Declared, Failure, FailureKind, Fields, Invalid, LowerScope, Lowered,
     Observation, Operation, Outcome, Perform, Place, Provider, Rehearsal, Resolution, Task, Value,
 };
+use hive_objects::FolderSync;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,7 +29,7 @@ pub struct File {
     settings: Fields,
     system: String,
     base: Arc<Base>,
-    sync: Arc<sync::FolderSync>,
+    sync: Arc<FolderSync>,
 }
 
 /// Where things lie, for all verbs.

@@ -1,18 +1,15 @@
 //! One effect: prepared in a folder of its own, then a rename.
 
-use crate::claim::Claim;
 use crate::read::{failure, read_spot};
 use crate::sidecar::Sidecar;
 use crate::spot::Spot;
 use crate::steps::{ADOPT, AT, MARK, RELEASE, REMOVE, WRITE};
-use crate::sync::FolderSync;
 use crate::{Base, blocking};
 use hive_contract::{
     Address, Context, Expects, Failure, FailureKind, Fields, Live, Mark, Observed, Outcome,
-    Perform, Remains, StackMark, Value,
+    Perform, Remains, StackMark, Token, Value,
 };
-use rustix::fs::{CWD, RenameFlags};
-use rustix::io::Errno;
+use hive_objects::{Claim, FolderSync, Refused};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -54,7 +51,7 @@ pub(crate) async fn perform(
     };
     // Preparing takes as long as the disk takes; the effect asks again.
     if let Err(expired) = context.guard.may_write() {
-        ready.claim.drop_folder();
+        ready.claim.end();
         return Err(expired);
     }
     let (base, sync) = (Arc::clone(base), Arc::clone(sync));
@@ -85,10 +82,10 @@ fn prepare(base: &Base, request: &Perform) -> Result<Ready, Failure> {
     if !content_is_there {
         request.check_expected(observed.live().map(|live| &live.fields))?;
     }
-    let claim = Claim::make(base, &order.spot.environment, &request.token)?;
+    let claim = base.claim(&order.spot.environment, &request.token)?;
     let prepared = order.prepare(&claim, request, content_is_there);
     if let Err(error) = prepared {
-        claim.drop_folder();
+        claim.end();
         return Err(failure("write", &order.spot.relative(base), &error));
     }
     let creates = request.operation.expects == Expects::Absent;
@@ -147,9 +144,8 @@ impl Order {
             Work::Adopt { .. } => live.filter(|_| ours),
             Work::Release => live.filter(|live| live.mark.is_none()),
             Work::Remove => {
-                let moved_away =
-                    Claim::path_of(base, &self.spot.environment, &request.token, CONTENT);
-                let gone = live.is_none() && !exists(&moved_away);
+                let claims = base.claims(&self.spot.environment);
+                let gone = live.is_none() && !claims.holds(request.token.as_str(), CONTENT);
                 return Ok(gone.then(Outcome::nothing));
             }
         }
@@ -176,16 +172,13 @@ impl Order {
         request: &Perform,
         live: Option<&Live>,
     ) -> bool {
-        let environment = &self.spot.environment;
+        let claims = base.claims(&self.spot.environment);
         let first_is_there = match &self.work {
             Work::Write { .. } => live.is_some_and(|live| self.is_written(live)),
             Work::Remove => live.is_none(),
             Work::Adopt { .. } | Work::Release => false,
         };
-        first_is_there
-            && self.is_half_done(&|name| {
-                exists(&Claim::path_of(base, environment, &request.token, name))
-            })
+        first_is_there && self.is_half_done(&|name| claims.holds(request.token.as_str(), name))
     }
 
     /// Whether what lies in a step's folder says that the first of two effects is done: a write
@@ -230,26 +223,26 @@ impl Prepared {
                 if !self.content_is_there
                     && let Err(error) = self.install(&file)
                 {
-                    self.claim.drop_folder();
+                    self.claim.end();
                     return Err(not_installed(&shown, &error));
                 }
-                let marked = rename(&self.claim.path(SIDECAR), &sidecar);
+                let marked = self.claim.install(SIDECAR, &sidecar);
                 marked.map_err(|error| left(base, &self.order.spot, refused(error)))?;
             }
             Work::Remove => {
                 if !self.content_is_there {
-                    fs::rename(&file, self.claim.path(CONTENT)).map_err(refused)?;
+                    self.claim.take(&file, CONTENT).map_err(refused)?;
                 }
                 // A sidecar without its file marks nothing, should this not work.
                 let _ = fs::remove_file(&sidecar);
             }
-            Work::Adopt { .. } => rename(&self.claim.path(SIDECAR), &sidecar).map_err(refused)?,
-            Work::Release => match fs::rename(&sidecar, self.claim.path(SIDECAR)) {
+            Work::Adopt { .. } => self.claim.install(SIDECAR, &sidecar).map_err(refused)?,
+            Work::Release => match self.claim.take(&sidecar, SIDECAR) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 done => done.map_err(refused)?,
             },
         }
-        self.claim.drop_folder();
+        self.claim.end();
         let folder = match &self.order.work {
             Work::Write { .. } | Work::Remove => file.parent(),
             Work::Adopt { .. } | Work::Release => sidecar.parent(),
@@ -263,25 +256,31 @@ impl Prepared {
 
     /// Puts the prepared content in its place: for a create only where nothing is there.
     fn install(&self, file: &Path) -> io::Result<()> {
-        let content = self.claim.path(CONTENT);
-        if !self.creates {
-            return rename(&content, file);
+        match self.creates {
+            true => self.claim.install_new(CONTENT, file),
+            false => self.claim.install(CONTENT, file),
         }
-        let exclusive =
-            || rustix::fs::renameat_with(CWD, &content, CWD, file, RenameFlags::NOREPLACE);
-        let mut installed = exclusive();
-        if installed == Err(Errno::NOENT) {
-            make_parent(file)?;
-            installed = exclusive();
+    }
+}
+
+impl Base {
+    fn claim(&self, environment: &str, token: &Token) -> Result<Claim, Failure> {
+        let shown = format!("{}/{environment}/config", self.run);
+        self.make_folders(environment).map_err(|error| failure("make", &shown, &error))?;
+        self.claims(environment).make(token.as_str()).map_err(|refused| match refused {
+            Refused::Void => Failure::new(FailureKind::Expired, refused.to_string()),
+            Refused::Io(error) => failure("make", &shown, &error),
+        })
+    }
+
+    /// Makes the folders of an environment where they are missing.
+    fn make_folders(&self, environment: &str) -> io::Result<()> {
+        let marks = self.marks(environment);
+        if marks.is_dir() {
+            return Ok(());
         }
-        match installed {
-            // A file system without that flag: a hard link fails as well where something is.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                fs::hard_link(&content, file)?;
-                fs::remove_file(&content)
-            }
-            other => Ok(other?),
-        }
+        hive_objects::make_unversioned(&self.folder.join(&self.run))?;
+        fs::create_dir_all(marks)
     }
 }
 
@@ -324,25 +323,6 @@ fn not_installed(shown: &str, error: &io::Error) -> Failure {
         ),
         _ => failure("write", shown, error),
     }
-}
-
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_parent(to)?;
-            fs::rename(from, to)
-        }
-        done => done,
-    }
-}
-
-fn make_parent(file: &Path) -> io::Result<()> {
-    file.parent().map_or(Ok(()), fs::create_dir_all)
-}
-
-/// Whether anything is there, a broken link included.
-pub(crate) fn exists(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
 }
 
 fn text<'a>(payload: &'a Fields, key: &str) -> Result<&'a str, Failure> {

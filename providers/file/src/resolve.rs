@@ -1,11 +1,9 @@
 //! What became of a step whose end nobody saw.
 
 use crate::Base;
-use crate::claim::Claim;
-use crate::perform::{Order, Work, exists};
-use crate::read::read_spot;
+use crate::perform::{Order, Work};
+use crate::read::{failure, read_spot};
 use hive_contract::{Failure, Live, Outcome, Perform, Resolution};
-use std::path::Path;
 
 pub(crate) fn resolve(base: &Base, request: &Perform) -> Result<Resolution, Failure> {
     let order = Order::read(request)?;
@@ -13,8 +11,10 @@ pub(crate) fn resolve(base: &Base, request: &Perform) -> Result<Resolution, Fail
         return Ok(found);
     }
     // Nothing yet. From here on the token can have no effect; one that came in between is seen now.
-    let half_done = |folder: &Path| order.is_half_done(&|name| exists(&folder.join(name)));
-    let sealed = Claim::void(base, &order.spot.environment, &request.token, half_done)?;
+    let claims = base.claims(&order.spot.environment);
+    let sealed = claims
+        .void(request.token.as_str(), |holds| order.is_half_done(holds))
+        .map_err(|error| failure("seal", &order.spot.relative(base), &error))?;
     Ok(look(base, &order, request)?.unwrap_or(Resolution::NotStarted { sealed }))
 }
 

@@ -3,6 +3,7 @@
 use crate::Base;
 use crate::read::failure;
 use hive_contract::{Failure, FailureKind, Fingerprint};
+use hive_objects::Claims;
 use std::path::{Component, Path, PathBuf};
 
 /// The place of one config.
@@ -93,9 +94,9 @@ impl Base {
         self.configs(environment).join(".marks")
     }
 
-    /// The folder of what steps prepare.
-    pub(crate) fn claims(&self, environment: &str) -> PathBuf {
-        self.configs(environment).join(".steps")
+    /// What steps prepare.
+    pub(crate) fn claims(&self, environment: &str) -> Claims {
+        Claims::new(self.configs(environment).join(".steps"))
     }
 
     /// The folder of the sidecars of declared paths, of all environments.

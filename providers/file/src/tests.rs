@@ -108,6 +108,11 @@ impl Desk {
         self.file.resolve(request, &context).await.expect("resolves")
     }
 
+    /// What a holder that died half-way had made.
+    fn claim(&self, request: &Perform) -> hive_objects::Claim {
+        self.file.base.claims("dev").make(request.token.as_str()).expect("claims")
+    }
+
     fn path(&self, relative: &str) -> PathBuf {
         self.folder.path().join(relative)
     }
@@ -247,10 +252,10 @@ async fn not_started_lasts() {
 async fn a_late_holder_between_its_preparation_and_its_rename_has_no_effect() {
     let desk = Desk::new();
     let request = desk.request(Action::Create, V1, "t1").await;
-    let claim = claim::Claim::make(&desk.file.base, "dev", &request.token).expect("claims");
+    let claim = desk.claim(&request);
     claim.prepare(perform::CONTENT, b"one\n", 0o644, true).unwrap();
     assert_eq!(desk.resolve(&request).await, Resolution::NotStarted { sealed: true });
-    let late = std::fs::rename(claim.path(perform::CONTENT), desk.path(FILE));
+    let late = claim.install_new(perform::CONTENT, &desk.path(FILE));
     assert!(late.is_err() && !desk.path(FILE).exists());
 }
 
@@ -258,18 +263,18 @@ async fn a_late_holder_between_its_preparation_and_its_rename_has_no_effect() {
 async fn a_step_that_died_between_its_two_renames_is_completed() {
     let desk = Desk::new();
     let request = desk.request(Action::Create, V1, "t1").await;
-    let claim = claim::Claim::make(&desk.file.base, "dev", &request.token).expect("claims");
+    let claim = desk.claim(&request);
     claim.prepare(perform::CONTENT, b"one\n", 0o644, true).unwrap();
     claim.prepare(perform::SIDECAR, b"torn", 0o644, false).unwrap();
-    std::fs::rename(claim.path(perform::CONTENT), desk.path(FILE)).unwrap();
+    claim.install(perform::CONTENT, &desk.path(FILE)).unwrap();
     assert!(matches!(desk.resolve(&request).await, Resolution::Partly { .. }));
     let live = desk.perform(&request).await.expect("completes").live.expect("live");
     assert_eq!(live.mark, Some(request.mark.clone()));
     assert!(matches!(desk.resolve(&request).await, Resolution::Done(_)));
 
     let delete = desk.request(Action::Delete, V1, "t2").await;
-    let claim = claim::Claim::make(&desk.file.base, "dev", &delete.token).expect("claims");
-    std::fs::rename(desk.path(FILE), claim.path(perform::CONTENT)).unwrap();
+    let claim = desk.claim(&delete);
+    claim.take(&desk.path(FILE), perform::CONTENT).unwrap();
     assert!(matches!(desk.resolve(&delete).await, Resolution::Partly { .. }));
     assert_eq!(desk.perform(&delete).await.expect("completes"), Outcome::nothing());
     assert_eq!(desk.resolve(&delete).await, Resolution::Done(Outcome::nothing()));
