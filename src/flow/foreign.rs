@@ -31,7 +31,7 @@ pub async fn values(
 pub async fn value(folder: &Path, reference: &ForeignRef) -> Result<Value, FlowError> {
     let missing = |why: String| FlowError::Foreign { reference: reference.clone(), why };
     let other = folder.join(&reference.stack);
-    let outline = stack::outline(&other);
+    let outline = stack::outline(&other, &reference.environment);
     let at = outline.store.unwrap_or_else(|| stack::STORE.to_owned());
     let name = outline.name.unwrap_or_default();
     let ledger = Ledger::new(store(&other, &at), &name, &reference.environment);

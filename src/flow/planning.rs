@@ -56,7 +56,7 @@ impl Session {
         let desired = plan::desire(&source.declared, &providers)
             .map_err(|wrong| self.wrong(wrong))?;
         if let Some(stack) = &self.declared {
-            let problems = crate::stack::unknown_outputs(stack, &desired);
+            let problems = stack.check_lowered(&desired);
             if !problems.is_empty() && matches!(source.command, Command::Apply) {
                 return Err(FlowError::Stack(problems));
             }

@@ -59,7 +59,7 @@ impl Session {
     /// # Errors
     /// There is neither a stack nor a store in this folder.
     pub async fn open_store(at: Where) -> Result<Self, FlowError> {
-        let outline = stack::outline(&at.folder);
+        let outline = stack::outline(&at.folder, &at.environment);
         let folder = outline.store.unwrap_or_else(|| stack::STORE.to_owned());
         let recorded = recorded_name(&at, &folder).await?;
         let stack = match (outline.name, recorded) {

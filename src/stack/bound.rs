@@ -14,14 +14,28 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Binder<'a> {
     folder: &'a Path,
     path_var: Option<&'a OsStr>,
+    made: Vec<PathBuf>,
     digests: BTreeMap<PathBuf, Option<Fingerprint>>,
     files: BTreeMap<String, Fingerprint>,
 }
 
 impl<'a> Binder<'a> {
-    /// A binder of the files of one stack. `path_var` is where programs are searched.
-    pub(crate) fn new(folder: &'a Path, path_var: Option<&'a OsStr>) -> Self {
-        Self { folder, path_var, digests: BTreeMap::new(), files: BTreeMap::new() }
+    /// A binder of the files of one stack. `path_var` is where programs are searched; `made` are
+    /// files and folders that applies write, relative to the stack's folder.
+    pub(crate) fn new(
+        folder: &'a Path,
+        path_var: Option<&'a OsStr>,
+        made: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let made = made.into_iter().map(|path| plain(&folder.join(path))).collect();
+        Self { folder, path_var, made, digests: BTreeMap::new(), files: BTreeMap::new() }
+    }
+
+    /// Whether an apply writes a file. Its content is then declared elsewhere, and is no fact that
+    /// a plan could be bound to: it would move with the apply itself.
+    fn is_made(&self, path: &Path) -> bool {
+        let path = plain(path);
+        self.made.iter().any(|made| path.starts_with(made))
     }
 
     /// The files below the stack's folder that steps run.
@@ -84,6 +98,9 @@ impl<'a> Binder<'a> {
         let Some((Value::Text(name), arguments)) = command.split_first() else { return };
         let field: Vec<&str> = above.iter().copied().chain(["command", "0"]).collect();
         let at = checker.place(address, &field);
+        if name.contains('/') && self.is_made(&directory.join(name)) {
+            return;
+        }
         let Some(digest) = self.found(name, &directory, at, checker) else { return };
         let texts = arguments.iter().filter_map(Value::as_text);
         let inputs: Fields = texts
@@ -133,7 +150,8 @@ impl<'a> Binder<'a> {
         if argument.is_empty() || argument.len() > 4096 || argument.contains('\0') {
             return None;
         }
-        self.digest(&directory.join(argument))
+        let path = directory.join(argument);
+        if self.is_made(&path) { None } else { self.digest(&path) }
     }
 
     /// The digest of a file, which is bound where it lies below the stack's folder.
@@ -150,6 +168,11 @@ impl<'a> Binder<'a> {
         }
         digest
     }
+}
+
+/// A path without `.` in it.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect()
 }
 
 /// The file of a program: by path from a directory, or by name from `PATH`.

@@ -80,11 +80,6 @@ impl Keys {
     pub(crate) fn get(&self, name: &str) -> Option<&'static Key> {
         self.keys.iter().find(|key| key.name == name)
     }
-
-    /// The group of alternatives that a key belongs to.
-    pub(crate) fn alternatives(&self, name: &str) -> &'static [&'static str] {
-        self.one_of.iter().find(|group| group.contains(&name)).copied().unwrap_or(&[])
-    }
 }
 
 impl Key {

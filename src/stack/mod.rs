@@ -4,8 +4,10 @@ mod bound;
 mod check;
 mod cycle;
 mod duration;
+mod init;
 mod kinds;
 mod language;
+mod lowered;
 pub mod model;
 mod outline;
 mod overlay;
@@ -14,18 +16,19 @@ mod problem;
 mod read;
 mod reference;
 mod resource;
+mod schema;
 mod sections;
 mod shape;
 mod suggest;
 mod tree;
-mod unknown;
 mod variables;
 
+pub use init::init;
 pub use model::*;
 pub use outline::{Outline, STORE, outline};
 pub use parse::{Parsed, parse};
 pub use read::environments;
-pub use unknown::unknown_outputs;
+pub use schema::schema;
 
 #[cfg(test)]
 mod tests;

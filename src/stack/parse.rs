@@ -3,6 +3,7 @@
 use super::bound::Binder;
 use super::check::{Checker, Hole};
 use super::language::{Keys, Takes, Type};
+use super::outline::STORE;
 use super::model::{ForeignRef, ForeignValue, Problem, SourceFile, Span, Spans, Stack};
 use super::problem::Findings;
 use super::reference::FOREIGN;
@@ -100,7 +101,10 @@ impl Reading<'_> {
         let mut declared = resources(tree, &mut checker);
         resource::claims(&declared, &mut checker);
         cycle::cycles(&declared, &mut checker);
-        let mut binder = Binder::new(self.folder, self.path_var);
+        let store = sections.text("state", "folder").unwrap_or_else(|| STORE.to_owned());
+        let platforms = sections.platforms();
+        let made = made(&declared, &platforms).chain([store.clone()]);
+        let mut binder = Binder::new(self.folder, self.path_var, made);
         for resource in declared.values_mut() {
             binder.bind(resource, &mut checker);
         }
@@ -120,10 +124,10 @@ impl Reading<'_> {
             parallel: sections.int("stack", "parallel"),
             environment,
             declared,
-            platforms: sections.platforms(),
+            platforms,
             guards: sections.guards(),
             lease_ms: sections.int("state", "lease").and_then(|it| u64::try_from(it).ok()),
-            store: sections.text("state", "folder").unwrap_or_else(|| ".hive".to_owned()),
+            store,
             variables,
             foreign: Vec::new(),
             files: binder.files(),
@@ -133,6 +137,19 @@ impl Reading<'_> {
         let foreign = foreign.into_iter().cloned().collect();
         Ok(Parsed { stack, holes, foreign })
     }
+}
+
+/// The files and folders that an apply writes: those of configs, and what processes run in.
+fn made(
+    declared: &BTreeMap<Address, Declared>,
+    platforms: &BTreeMap<String, Fields>,
+) -> impl Iterator<Item = String> {
+    let text = |fields: &Fields, key: &str| fields.get(key)?.as_text().map(str::to_owned);
+    let configs = declared.values().filter(|it| it.address.kind() == "config");
+    let run = platforms.get("process").and_then(|it| text(it, "directory"));
+    configs
+        .filter_map(move |config| text(&config.fields, "path"))
+        .chain([run.unwrap_or_else(|| ".hive-run".to_owned())])
 }
 
 /// What the sections say, by section.

@@ -174,7 +174,7 @@ fn what_a_provider_finds_is_shown_where_the_winning_value_stands() {
     let wrong = "it is wrong (help)\n";
     assert_eq!(at("service.api", "rollout.timeout"), format!("staging.toml:8:23: {wrong}"));
     assert_eq!(at("service.api", "rollout.verify.0"), format!("stack.toml:32:39: {wrong}"));
-    assert_eq!(at("service.api", "process.stop.grace"), format!("stack.toml:12:29: {wrong}"));
+    assert_eq!(at("service.api", "process.stop.grace"), format!("stack.toml:12:30: {wrong}"));
     assert_eq!(at("service.api", "process.nothing"), format!("stack.toml:34:1: {wrong}"));
     assert_eq!(at("config.api", "content"), format!("stack.toml:15:10: {wrong}"));
     assert_eq!(at("config.api", "nothing"), format!("stack.toml:14:1: {wrong}"));
