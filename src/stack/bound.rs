@@ -6,6 +6,7 @@ use super::model::Span;
 use super::read::{self, Unreadable};
 use crate::plan::BoundFile;
 use hive_contract::{Address, Declared, Fields, Fingerprint, Value};
+use hive_process::program;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -122,7 +123,7 @@ impl<'a> Binder<'a> {
         at: Option<Span>,
         checker: &mut Checker<'_>,
     ) -> Option<Fingerprint> {
-        let Some(path) = find(name, directory, self.path_var) else {
+        let Some(path) = program::find(name, directory, self.path_var) else {
             let (message, help) = match name.contains('/') {
                 true => (
                     format!("there is no program `{name}` in `{}`", directory.display()),
@@ -159,7 +160,7 @@ impl<'a> Binder<'a> {
         if let Some(known) = self.digests.get(path) {
             return known.clone();
         }
-        let digest = read::digest(path).and_then(Result::ok);
+        let digest = path.is_file().then(|| program::digest(path).ok()).flatten();
         self.digests.insert(path.to_path_buf(), digest.clone());
         if let (Some(digest), Some(below)) = (&digest, read::below(self.folder, path))
             && let Some(below) = below.to_str()
@@ -173,16 +174,4 @@ impl<'a> Binder<'a> {
 /// A path without `.` in it.
 fn plain(path: &Path) -> PathBuf {
     path.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect()
-}
-
-/// The file of a program: by path from a directory, or by name from `PATH`.
-fn find(name: &str, directory: &Path, path_var: Option<&OsStr>) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-    let runs = |path: &PathBuf| {
-        std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-    };
-    if name.contains('/') {
-        return Some(directory.join(name)).filter(runs);
-    }
-    std::env::split_paths(path_var?).map(|folder| folder.join(name)).find(runs)
 }

@@ -119,7 +119,8 @@ impl<'a> Checker<'a> {
     fn wrong(&mut self, node: &Node, is: &Type) {
         let what = match self.path.last() {
             Some(key) if !self.in_list() => format!("`{key}`"),
-            _ => "this".to_owned(),
+            Some(_) => "this".to_owned(),
+            None => self.here.as_ref().map_or("this".to_owned(), |it| format!("`{it}`")),
         };
         let message = format!("{what} must be {}, and here stands {}", is.words(), node.words());
         self.findings.at(node.at, message);
@@ -380,10 +381,7 @@ fn literal(value: Value, is: &Type) -> Option<Value> {
 
 /// How a missing key is put right.
 fn add(key: &Key) -> String {
-    match key.is {
-        Type::Table(_) => format!("it is {}", key.doc),
-        _ => format!("add it, as in `{} = {}`", key.name, key.example),
-    }
+    format!("add it, as in `{} = {}`", key.name, key.example)
 }
 
 fn list(names: &[&str]) -> String {

@@ -48,8 +48,8 @@ pub(crate) const SERVICE: Keys = Keys {
         Key::new(
             "ports",
             Type::Map(Shape::Name, &Type::Int(1, 65535)),
-            "the ports it listens on inside its own network, by name; as processes share one \
-             network, each replica there gets a free port and is told by `PORT` and `PORT_NAME`",
+            "the ports it listens on inside its own network, by name; processes share one network: \
+             there each replica gets free ports, and is told by `HIVE_PORT_HTTP` and the like",
             "{ web = 8081 }",
         ),
         Key::new(

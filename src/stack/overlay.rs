@@ -18,7 +18,7 @@ pub(crate) fn overlay(base: Table, over: Option<Table>, findings: &mut Findings)
     }
     let over = over.unwrap_or_default();
     let mut removed = Vec::new();
-    for (path, at) in removals(&over) {
+    for (path, at) in removals(&over).into_iter().filter(|(path, _)| !path.keys().is_empty()) {
         match take(&mut tree, path.keys()) {
             true => removed.push(path),
             false if in_defaults(&tree, &over, &path) => removed.push(path),

@@ -238,7 +238,8 @@ fn not_built(kind: &str, entry: &Entry, checker: &mut Checker<'_>) {
 
 fn defaults(entry: &Entry, checker: &mut Checker<'_>) {
     let Some(table) = entry.node.table() else {
-        checker.section(&entry.node, &TOP.get("defaults").map_or(Type::Later, |key| key.is));
+        let is = Type::Table(&sections::DEFAULTS);
+        checker.within("defaults", |checker| checker.section(&entry.node, &is));
         return;
     };
     for (kind, entry) in table {
@@ -293,13 +294,17 @@ fn one(
     let address = match Address::new(kind, name) {
         Ok(address) => address,
         Err(error) => {
-            let finding = checker.findings.at(entry.key, error.to_string());
-            if keys.get(name).is_some() {
-                finding.help(format!("a {kind} has a name, as in `[{kind}.api]`"));
-            }
+            checker.findings.at(entry.key, error.to_string());
             return None;
         }
     };
+    if entry.node.table().is_none() && keys.get(name).is_some() {
+        checker
+            .findings
+            .at(entry.key, format!("`{name}` is a key of {}, which has no name here", keys.what))
+            .help(format!("give it one, as in `[{kind}.api]`"));
+        return None;
+    }
     let fields = checker.resource(&address, &entry.node, keys)?;
     Some(resource::declare(address, fields, checker))
 }

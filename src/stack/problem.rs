@@ -21,7 +21,7 @@ pub(crate) struct Finding {
 }
 
 /// More suggestions than this nobody reads, and each looks at every name.
-const SUGGESTIONS: u32 = 200;
+const SUGGESTIONS: u32 = 25;
 
 impl Default for Findings {
     fn default() -> Self {

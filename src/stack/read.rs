@@ -2,7 +2,6 @@
 
 use super::model::{At, Problem, SourceFile};
 use super::suggest::nearest;
-use hive_contract::Fingerprint;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -172,27 +171,6 @@ pub fn environments(folder: &Path) -> Vec<String> {
     found.sort();
     found.dedup();
     found
-}
-
-/// The digest of a regular file; none where there is none.
-pub(crate) fn digest(path: &Path) -> Option<Result<Fingerprint, std::io::Error>> {
-    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-    Some(hashed(path))
-}
-
-fn hashed(path: &Path) -> Result<Fingerprint, std::io::Error> {
-    use sha2::{Digest, Sha256};
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            read => hash.update(&buffer[..read]),
-        }
-    }
-    let hex = hive_contract::fingerprint::hex(&hash.finalize());
-    Fingerprint::parse(&hex).ok_or_else(|| std::io::Error::other("a digest is not 64 digits"))
 }
 
 /// A path of a file below a folder, relative to it; none where it lies elsewhere. Links are

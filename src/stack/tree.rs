@@ -65,12 +65,23 @@ pub(crate) fn parse(text: &str, file: usize, findings: &mut Findings) -> Option<
         let table = Reader { file, findings }.table(root.into_inner(), 0);
         return (findings.count() == before).then_some(table);
     }
+    let mut twice = None;
     for error in errors.iter().take(SYNTAX_ERRORS) {
-        let range = error.span().unwrap_or(text.len()..text.len());
-        syntax(findings, text, error.message(), span(range));
+        let at = span(error.span().unwrap_or(text.len()..text.len()));
+        // What stands below a header that stands twice is a duplicate only because of that.
+        let below = |header: usize| !text[header..at.start.max(header)].contains("\n[");
+        if error.message() == DUPLICATE && twice.is_some_and(below) {
+            continue;
+        }
+        if syntax(findings, text, error.message(), at) {
+            twice = Some(at.start);
+        }
     }
     None
 }
+
+/// How the parser says that a key or header stands twice.
+const DUPLICATE: &str = "duplicate key";
 
 /// The value that a short TOML text of our own stands for.
 pub(crate) fn value(toml: &str) -> Option<Node> {
@@ -78,22 +89,22 @@ pub(crate) fn value(toml: &str) -> Option<Node> {
     Some(Reader { file: 0, findings: &mut Findings::default() }.node(value, 0))
 }
 
-fn syntax(findings: &mut Findings, text: &str, message: &str, at: Span) {
-    if message == "duplicate key" {
-        let key = text.get(at.start..at.end).unwrap_or_default();
-        let line = text[..at.start].rfind('\n').map_or(0, |end| end + 1);
-        let header = text[line..].lines().next().unwrap_or_default().trim();
-        let message = if header.starts_with('[') && !header.starts_with("[[") {
-            let header = header.split('#').next().unwrap_or_default().trim();
-            format!("`{header}` stands here twice")
-        } else {
-            format!("the key `{key}` stands in this table twice")
-        };
-        findings.at(at, message).help("take one of the two away, or give it another name");
-        return;
+/// Says what is no TOML; whether it was a header that stands twice.
+fn syntax(findings: &mut Findings, text: &str, message: &str, at: Span) -> bool {
+    if message != DUPLICATE {
+        findings.at(at, format!("this is not TOML: {message}"));
+        return false;
     }
-    // The parser's words begin with a capital only where they quote.
-    findings.at(at, format!("this is not TOML: {message}"));
+    let key = text.get(at.start..at.end).unwrap_or_default();
+    let line = text[..at.start].rfind('\n').map_or(0, |end| end + 1);
+    let line = text[line..].lines().next().unwrap_or_default().trim();
+    let header = line.starts_with('[').then(|| line.split('#').next().unwrap_or_default().trim());
+    let what = match header {
+        Some(header) => format!("`{header}` stands here again"),
+        None => format!("the key `{key}` stands in this table twice"),
+    };
+    findings.at(at, what).help("take one of the two away, or give it another name");
+    header.is_some()
 }
 
 fn too_deep_at(findings: &mut Findings, at: Span) {
