@@ -3,8 +3,8 @@
 use super::bound::Binder;
 use super::check::{Checker, Hole};
 use super::language::{Keys, Takes, Type};
-use super::outline::STORE;
 use super::model::{ForeignRef, ForeignValue, Problem, SourceFile, Span, Spans, Stack};
+use super::outline::STORE;
 use super::problem::Findings;
 use super::reference::FOREIGN;
 use super::sections::{self, SECTIONS, TOP};
