@@ -125,6 +125,17 @@ impl FolderStore {
         Ok(keys)
     }
 
+    fn folders_now(&self, prefix: &str) -> Result<Vec<String>, Trouble> {
+        let Some(folder) = self.descend(&folders(prefix)?)? else { return Ok(Vec::new()) };
+        let found = entries(&folder)?.into_iter();
+        let mut names: Vec<String> = found
+            .filter(|(name, kind)| *kind == FileType::Directory && is_part(name))
+            .map(|(name, _)| name)
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
     fn remove_folder_now(&self, prefix: &str) -> Result<(), Trouble> {
         let mut parents = folders(prefix)?;
         let Some(name) = parents.pop() else { return Err(Trouble::Key) };
@@ -210,8 +221,7 @@ impl FolderStore {
     /// The lock of conditional writes; none where there is no store yet.
     fn lock(&self) -> Result<Option<OwnedFd>, Trouble> {
         let Some(top) = self.descend(&[])? else { return Ok(None) };
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = fs::openat(&top, LOCK, flags, Mode::RUSR | Mode::WUSR)?;
+        let lock = open_lock(&top)?;
         let since = Instant::now();
         let (nobody, bell) = (Mutex::new(()), Condvar::new());
         let mut wait = Duration::from_micros(200);
@@ -282,6 +292,12 @@ impl Store for FolderStore {
         Box::pin(async move { self.list_now(prefix).map_err(|it| self.error("list", prefix, it)) })
     }
 
+    fn folders<'a>(&'a self, prefix: &'a str) -> Task<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(
+            async move { self.folders_now(prefix).map_err(|it| self.error("list", prefix, it)) },
+        )
+    }
+
     fn remove_folder<'a>(&'a self, prefix: &'a str) -> Task<'a, Result<(), StoreError>> {
         Box::pin(async move {
             self.remove_folder_now(prefix).map_err(|it| self.error("remove", prefix, it))
@@ -313,6 +329,28 @@ fn folders(prefix: &str) -> Result<Vec<&str>, Trouble> {
 fn open_folder(at: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(at, name, flags, Mode::empty())
+}
+
+/// Opens the lock file, making it where there is none yet.
+fn open_lock(top: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        match fs::openat(top, LOCK, flags, Mode::empty()) {
+            Err(Errno::NOENT) => {}
+            opened => return opened,
+        }
+        let mode = Mode::RUSR | Mode::WUSR;
+        match fs::openat(top, LOCK, flags | OFlags::CREATE | OFlags::EXCL, mode) {
+            // Somebody else was first.
+            Err(Errno::EXIST) => {}
+            made => {
+                let lock = made?;
+                // Whatever the umask.
+                fs::fchmod(&lock, mode)?;
+                return Ok(lock);
+            }
+        }
+    }
 }
 
 /// Makes a folder that only its owner can enter, whatever the umask, and makes its name durable.
@@ -524,3 +562,6 @@ fn explain(errno: Errno) -> String {
         other => std::io::Error::from(other).to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ impl Ledger {
     pub async fn head(&self) -> Result<Option<(Head, Snapshot)>, LedgerError> {
         let Some(head) = self.head_only().await? else { return Ok(None) };
         let snapshot = self.load(head.number, &head.digest, "head.json").await?;
-        self.check_stack(&snapshot.stack)?;
+        self.check_owner(&snapshot)?;
         Ok(Some((head, snapshot)))
     }
 
@@ -106,7 +106,7 @@ impl Ledger {
         snapshot: &Snapshot,
     ) -> Result<Head, LedgerError> {
         snapshot.verify()?;
-        self.check_stack(&snapshot.stack)?;
+        self.check_owner(snapshot)?;
         let digest = snapshot.digest();
         let next = Head {
             number: snapshot.number,
@@ -125,8 +125,9 @@ impl Ledger {
         if now.as_ref() != before {
             return Err(lost("head is not the snapshot that this one builds on"));
         }
-        if now.as_ref().is_some_and(|it| it.epoch > next.epoch) {
-            return Err(lost("somebody with a newer lease has moved head"));
+        let newest = self.lease_now().await?.map_or(0, |it| it.epoch);
+        if newest.max(now.as_ref().map_or(0, |it| it.epoch)) > next.epoch {
+            return Err(lost("somebody else has taken the lease over"));
         }
         let fits = before.map_or(1, |it| it.number + 1) == snapshot.number
             && before.map(|it| &it.digest) == snapshot.parent.as_ref();
@@ -167,6 +168,16 @@ impl Ledger {
             Some(by) => Err(self.damaged(&key, Check::Missing { by })),
             None => Ok(None),
         }
+    }
+
+    fn check_owner(&self, snapshot: &Snapshot) -> Result<(), LedgerError> {
+        self.check_stack(&snapshot.stack)?;
+        if snapshot.environment == self.environment {
+            return Ok(());
+        }
+        let key = self.layout.snapshot(snapshot.number, &snapshot.digest());
+        let rule = format!("it is of the environment `{}`", snapshot.environment);
+        Err(self.damaged(&key, Check::Rule(rule)))
     }
 
     async fn save(&self, snapshot: &Snapshot, digest: &Fingerprint) -> Result<(), LedgerError> {
@@ -252,3 +263,6 @@ fn head_bytes(head: Option<&Head>) -> Vec<u8> {
 fn lost(why: &str) -> LedgerError {
     LedgerError::Lost(why.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

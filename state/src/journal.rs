@@ -226,7 +226,8 @@ impl Ledger {
     /// # Errors
     /// They cannot be listed, or the first group of one cannot be read.
     pub async fn journals(&self) -> Result<Vec<String>, LedgerError> {
-        Ok(self.journals_by_age().await?.into_iter().map(|(_, apply)| apply).collect())
+        let all = self.journals_by_age().await?;
+        Ok(all.into_iter().filter(|it| it.begun).map(|it| it.apply).collect())
     }
 
     /// Reads and checks the whole journal of one apply.
@@ -260,24 +261,33 @@ impl Ledger {
         Ok(read)
     }
 
-    /// The epoch and the apply of every journal, oldest first. One whose only group was cut off was
-    /// never begun and is not among them.
-    pub(crate) async fn journals_by_age(&self) -> Result<Vec<(u64, String)>, LedgerError> {
-        let mut last: BTreeMap<String, u64> = BTreeMap::new();
-        for key in self.store.list(&self.layout.journals()).await? {
-            if let Some((apply, sequence)) = layout::group_name(&key) {
-                let highest = last.entry(apply.to_owned()).or_default();
-                *highest = sequence.max(*highest);
-            }
-        }
-        let mut journals = Vec::with_capacity(last.len());
-        for (apply, last) in last {
-            if let Found::Whole(group) = read_group(self, &apply, 1, last).await? {
-                journals.push((group.body.epoch, apply));
+    /// Every journal, oldest first. One whose only group was cut off is not among them.
+    pub(crate) async fn journals_by_age(&self) -> Result<Vec<Aged>, LedgerError> {
+        let mut journals = Vec::new();
+        for apply in self.store.folders(&self.layout.journals()).await? {
+            if let Some(first) = first_group(self, &apply).await? {
+                journals.push(Aged { epoch: first.epoch, begun: first.begins(), apply });
             }
         }
         journals.sort();
         Ok(journals)
+    }
+}
+
+/// A journal by its age.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Aged {
+    /// The epoch of its first group: the order in which journals were made, whatever the clocks.
+    epoch: u64,
+    /// Whose.
+    pub(crate) apply: String,
+    /// Whether it says more than that it was sealed while it was empty.
+    pub(crate) begun: bool,
+}
+
+impl Group {
+    fn begins(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.record, Record::Opened { .. }))
     }
 }
 
@@ -366,22 +376,27 @@ impl Tail {
 
 /// Whether an apply's journal was begun, rather than named only, or sealed while it was empty.
 pub(crate) async fn begun(ledger: &Ledger, apply: &str) -> Result<bool, LedgerError> {
-    if ledger.store.read(&ledger.layout.group(apply, 1)).await?.is_none() {
-        return Ok(false);
+    Ok(first_group(ledger, apply).await?.is_some_and(|it| it.begins()))
+}
+
+/// The first group of a journal; none where nothing was ever written whole.
+async fn first_group(ledger: &Ledger, apply: &str) -> Result<Option<Group>, LedgerError> {
+    // Nearly always it is there and whole, and then the others need not be listed.
+    let there = ledger.store.read(&ledger.layout.group(apply, 1)).await?.is_some();
+    let last = if there { 1 } else { last_sequence(ledger, apply).await? };
+    if last == 0 {
+        return Ok(None);
     }
-    let last = last_sequence(ledger, apply).await?;
-    for sequence in 1..=last {
-        match read_group(ledger, apply, sequence, last).await? {
-            Found::Torn(_) => return Ok(false),
-            Found::Whole(group) => {
-                let mut records = group.body.entries.iter().map(|entry| &entry.record);
-                if let Some(first) = records.find(|it| !matches!(it, Record::Sealed { .. })) {
-                    return Ok(matches!(first, Record::Opened { .. }));
-                }
-            }
-        }
+    match read_group(ledger, apply, 1, last).await? {
+        Found::Whole(group) => Ok(Some(group.body)),
+        Found::Torn(_) => match last_sequence(ledger, apply).await? {
+            0 | 1 => Ok(None),
+            last => match read_group(ledger, apply, 1, last).await? {
+                Found::Whole(group) => Ok(Some(group.body)),
+                Found::Torn(_) => Ok(None),
+            },
+        },
     }
-    Ok(false)
 }
 
 /// Makes the next number of a journal, also of an empty one, so that whoever wrote it before finds
@@ -439,12 +454,7 @@ async fn newest(ledger: &Ledger) -> Result<Option<String>, LedgerError> {
         }
         return Ok(lease.last);
     }
-    for (_, apply) in ledger.journals_by_age().await?.into_iter().rev() {
-        if begun(ledger, &apply).await? {
-            return Ok(Some(apply));
-        }
-    }
-    Ok(None)
+    Ok(ledger.journals().await?.pop())
 }
 
 /// The snapshot that the last record of a journal names; none where it has no last record. Read
@@ -476,3 +486,6 @@ fn group_bytes(
     let group = GroupRef { apply, sequence, epoch, entries };
     sealed::seal("journal", FORMAT, parent, &group, false)
 }
+
+#[cfg(test)]
+mod tests;

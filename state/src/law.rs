@@ -325,3 +325,6 @@ impl StepState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,10 +103,3 @@ pub(crate) fn digest(key: &str) -> Option<Fingerprint> {
     let name = name(key);
     Fingerprint::parse(name.strip_suffix(".json").unwrap_or(name))
 }
-
-/// The apply and number of a journal group's key.
-pub(crate) fn group_name(key: &str) -> Option<(&str, u64)> {
-    let sequence = number(key)?;
-    let apply = key.rsplit('/').nth(1)?;
-    Some((apply, sequence))
-}

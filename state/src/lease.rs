@@ -118,7 +118,8 @@ impl Ledger {
                 && !other.is_gone(&holder)
             {
                 let watching = Watch::go_on(watch.take(), body, clock.ticks_ms());
-                let unchanged = clock.ticks_ms().saturating_sub(watching.since);
+                // From after the first look until before this one.
+                let unchanged = asked.saturating_sub(watching.since);
                 if unchanged < body.duration_ms {
                     let waited = clock.ticks_ms().saturating_sub(began);
                     self.may_wait(body, other, watching.changed, waited, clock.wall_ms())?;
@@ -153,8 +154,19 @@ impl Ledger {
         by: &str,
     ) -> Result<Option<LeaseBody>, LedgerError> {
         loop {
-            let Some((was, version)) = self.lease_file().await? else { return Ok(None) };
-            if was.holder.is_none() {
+            let (was, version) = match self.lease_file().await {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(None),
+                // What nobody can read, nobody can be held by: the journals say what to seal.
+                Err(LedgerError::Damaged(_)) => {
+                    match self.store.read(&self.layout.lease()).await? {
+                        Some(found) => (self.without_lease().await?, found.version),
+                        None => return Ok(None),
+                    }
+                }
+                Err(error) => return Err(error),
+            };
+            if was.holder.is_none() && was.unsealed.is_empty() {
                 return Ok(None);
             }
             let epoch = was.epoch + 1;
@@ -250,10 +262,11 @@ impl Ledger {
         let head = self.head_only().await?.map_or(0, |head| head.epoch);
         let journals = self.journals_by_age().await?;
         let mut epoch = head;
-        for (_, apply) in &journals {
-            epoch = epoch.max(journal::tail(self, apply).await?.epoch);
+        for journal in &journals {
+            epoch = epoch.max(journal::tail(self, &journal.apply).await?.epoch);
         }
-        let newest: Vec<String> = journals.into_iter().rev().map(|(_, it)| it).take(2).collect();
+        let newest: Vec<String> =
+            journals.into_iter().rev().filter(|it| it.begun).map(|it| it.apply).take(2).collect();
         Ok(LeaseBody {
             holder: None,
             epoch,
@@ -441,3 +454,6 @@ impl Guard for LeaseGuard<'_> {
         Err(Failure::new(FailureKind::Expired, message))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ pub enum LedgerError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A file cannot be trusted, or one that must be there is not.
-    #[error("the store is damaged: {0}")]
+    #[error("{}", damaged_words(.0))]
     Damaged(#[from] Damage),
     /// Somebody else may write.
     #[error("{}", held_words(holder, apply, *since_ms))]
@@ -73,6 +73,14 @@ pub enum LedgerError {
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
+}
+
+fn damaged_words(damage: &Damage) -> String {
+    match damage.check {
+        // Nothing is wrong with it but that this hive is too old.
+        Check::Newer { .. } => damage.to_string(),
+        _ => format!("the store is damaged: {damage}"),
+    }
 }
 
 fn held_words(holder: &Holder, apply: &str, since_ms: u64) -> String {
@@ -283,3 +291,6 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,11 +11,13 @@ pub mod law;
 mod layout;
 pub mod lease;
 pub mod ledger;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod memory;
 pub mod note;
 pub mod record;
 pub mod retain;
+#[cfg(test)]
+mod samples;
 pub mod sealed;
 pub mod snapshot;
 pub mod store;
@@ -29,7 +31,7 @@ pub use journal::{Journal, JournalRead, OpenJournal};
 pub use law::{Illegal, Opened, Replay, StepRecord, StepState};
 pub use lease::{Holder, Lease, LeaseBody, LeaseGuard, LeaseTerms, Patience};
 pub use ledger::{Ledger, LedgerError, random_id};
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub use memory::{Counts, Fault, MemoryStore};
 pub use note::Note;
 pub use record::{Begun, Ending, Entry, Record};

@@ -2,13 +2,15 @@
 
 use crate::store::{Put, Store, StoreError, Stored, Version};
 use hive_contract::Task;
-use std::collections::BTreeMap;
+use hive_contract::testing::KillSwitch;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A store in memory. Clones share what is in it.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
+    switch: KillSwitch,
 }
 
 #[derive(Default)]
@@ -53,6 +55,13 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same store, for a process that dies with this switch: it is asked before and after
+    /// each write, as `before create dev/head.json` and `after create dev/head.json`.
+    #[must_use]
+    pub fn with_switch(&self, switch: KillSwitch) -> Self {
+        Self { inner: self.inner.clone(), switch }
     }
 
     /// Makes something go wrong from now on.
@@ -102,7 +111,7 @@ impl MemoryStore {
         let inner = self.inner();
         let copy =
             Inner { files: inner.files.clone(), versions: inner.versions, ..Inner::default() };
-        Self { inner: Arc::new(Mutex::new(copy)) }
+        Self { inner: Arc::new(Mutex::new(copy)), switch: KillSwitch::never() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -112,11 +121,16 @@ impl MemoryStore {
     /// One durable write, with the boundaries before and after it.
     async fn write(
         &self,
-        act: &'static str,
+        verb: &'static str,
         key: &str,
         change: impl FnOnce(&mut Inner) -> Put + Send,
     ) -> Result<Put, StoreError> {
-        self.inner().change(act, key, change)
+        self.switch.boundary(&format!("before {verb} {key}")).await;
+        // What `create` and `replace` cannot do is write.
+        let act = if verb == "remove" { verb } else { "write" };
+        let done = self.inner().change(act, key, change);
+        self.switch.boundary(&format!("after {verb} {key}")).await;
+        done
     }
 }
 
@@ -188,7 +202,7 @@ impl Store for MemoryStore {
     }
 
     fn create<'a>(&'a self, key: &'a str, bytes: &'a [u8]) -> Task<'a, Result<Put, StoreError>> {
-        Box::pin(self.write("write", key, move |inner| match inner.files.contains_key(key) {
+        Box::pin(self.write("create", key, move |inner| match inner.files.contains_key(key) {
             true => Put::Conflict,
             false => inner.put(key, bytes),
         }))
@@ -200,7 +214,7 @@ impl Store for MemoryStore {
         bytes: &'a [u8],
         version: &'a Version,
     ) -> Task<'a, Result<Put, StoreError>> {
-        Box::pin(self.write("write", key, move |inner| match inner.is(key, version) {
+        Box::pin(self.write("replace", key, move |inner| match inner.is(key, version) {
             true => inner.put(key, bytes),
             false => Put::Conflict,
         }))
@@ -231,6 +245,15 @@ impl Store for MemoryStore {
                 .take_while(|key| key.starts_with(prefix))
                 .cloned()
                 .collect())
+        })
+    }
+
+    fn folders<'a>(&'a self, prefix: &'a str) -> Task<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(async move {
+            let keys = self.list(prefix).await?;
+            let below = keys.iter().filter_map(|key| key.strip_prefix(prefix)?.split_once('/'));
+            let names: BTreeSet<&str> = below.map(|(name, _)| name).collect();
+            Ok(names.into_iter().map(str::to_owned).collect())
         })
     }
 

@@ -37,8 +37,15 @@ impl Ledger {
 
     /// The applies whose journals are beyond the newest.
     async fn going(&self, keep_journals: usize) -> Result<Vec<String>, LedgerError> {
-        let mut journals = self.journals().await?;
-        journals.truncate(journals.len().saturating_sub(keep_journals));
+        let all = self.journals_by_age().await?;
+        let begun = all.iter().filter(|it| it.begun).count();
+        let mut beyond = begun.saturating_sub(keep_journals);
+        // One that was never begun says nothing: it goes once the lease does not name it.
+        let journals = all.into_iter().filter(|it| {
+            let goes = !it.begun || beyond > 0;
+            beyond -= usize::from(it.begun && beyond > 0);
+            goes
+        });
         let lease = self.lease_now().await?;
         let open = self.open_journal().await?.map(|it| it.read.apply);
         let held = |apply: &String| {
@@ -47,8 +54,7 @@ impl Ledger {
                     .as_ref()
                     .is_some_and(|it| &it.apply == apply || it.last.as_ref() == Some(apply))
         };
-        journals.retain(|apply| !held(apply));
-        Ok(journals)
+        Ok(journals.map(|it| it.apply).filter(|apply| !held(apply)).collect())
     }
 
     async fn remove_journals(&self, going: &[JournalRead]) -> Result<(), LedgerError> {

@@ -203,10 +203,10 @@ fn header(bytes: &[u8]) -> Result<Header, Check> {
     }
     if !checksum_fits(bytes) {
         return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
-            Err(error) if error.is_eof() => Check::Truncated,
+            Err(error) if error.is_eof() && !has_end(bytes) => Check::Truncated,
             Err(_) if !starts_sealed(bytes) => Check::NotJson,
             // Everything but its line end is there.
-            Ok(_) if starts_sealed(bytes) && !bytes.ends_with(b"\n") => Check::Truncated,
+            Ok(_) if starts_sealed(bytes) && bytes.ends_with(b"}") => Check::Truncated,
             _ => Check::Checksum,
         });
     }
@@ -215,6 +215,12 @@ fn header(bytes: &[u8]) -> Result<Header, Check> {
 
 fn starts_sealed(bytes: &[u8]) -> bool {
     bytes.starts_with(COMPACT) || bytes.starts_with(PRETTY)
+}
+
+/// Whether the end is there, so that what is wrong is wrong before it. The line end of a compact
+/// file is its only one, so one that was altered is never taken for one that was cut off.
+fn has_end(bytes: &[u8]) -> bool {
+    if bytes.starts_with(COMPACT) { bytes.contains(&b'\n') } else { bytes.ends_with(b"\n}\n") }
 }
 
 fn checksum_fits(bytes: &[u8]) -> bool {
@@ -238,4 +244,108 @@ fn checksum_fits(bytes: &[u8]) -> bool {
 
 fn damage(what: &str, check: Check) -> Damage {
     Damage { what: what.to_owned(), check }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    type Body = BTreeMap<String, u64>;
+
+    fn sample(pretty: bool) -> Vec<u8> {
+        let body = Body::from([("körper".to_owned(), 1), ("zwei".to_owned(), 2)]);
+        seal("head", 1, Some(&Fingerprint::of_bytes(b"before")), &body, pretty)
+    }
+
+    fn check_of(bytes: &[u8]) -> Check {
+        let damage = open::<Body>("the file", "head", 1, bytes).expect_err("is refused");
+        assert_eq!(damage.what, "the file");
+        damage.check
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened() {
+        for pretty in [false, true] {
+            let bytes = sample(pretty);
+            let opened = open::<Body>("the file", "head", 1, &bytes).expect("opens");
+            assert_eq!(opened.body["zwei"], 2);
+            assert_eq!(opened.parent, Some(Fingerprint::of_bytes(b"before")));
+            assert_eq!(opened.digest, Fingerprint::of_bytes(&bytes));
+            assert_eq!((opened.format, opened.hive.as_str()), (1, env!("CARGO_PKG_VERSION")));
+            assert_eq!(check("the file", &bytes).expect("opens"), "head");
+        }
+    }
+
+    #[test]
+    fn the_checksum_is_the_hash_of_the_file_with_its_digits_as_zeros() {
+        let bytes = sample(false);
+        let text = String::from_utf8(bytes.clone()).expect("text");
+        assert!(text.starts_with("{\"checksum\":\"") && text.ends_with("}\n"), "{text}");
+        let digits = &text[13..77];
+        let zeroed = text.replacen(digits, ZEROS, 1);
+        assert_eq!(digits, Fingerprint::of_bytes(zeroed.as_bytes()).as_str());
+    }
+
+    #[test]
+    fn every_other_value_of_every_byte_is_refused() {
+        for pretty in [false, true] {
+            let bytes = sample(pretty);
+            for at in 0..bytes.len() {
+                for other in 0..=u8::MAX {
+                    let mut altered = bytes.clone();
+                    altered[at] = other;
+                    let opened = open::<Body>("the file", "head", 1, &altered);
+                    assert_eq!(opened.is_ok(), other == bytes[at], "byte {at} as {other}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_altered_is_not_taken_for_cut_off() {
+        let bytes = sample(false);
+        for at in 0..bytes.len() {
+            for other in (0..=u8::MAX).filter(|other| *other != bytes[at]) {
+                let mut altered = bytes.clone();
+                altered[at] = other;
+                assert_ne!(check_of(&altered), Check::Truncated, "byte {at} as {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_length_but_its_own_is_refused() {
+        for pretty in [false, true] {
+            let bytes = sample(pretty);
+            assert_eq!(check_of(b""), Check::Empty);
+            for length in 1..bytes.len() {
+                let check = check_of(&bytes[..length]);
+                assert_eq!(check, Check::Truncated, "{length} of {}", bytes.len());
+            }
+            let longer = [&bytes[..], b" "].concat();
+            assert_eq!(check_of(&longer), Check::Checksum);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(check_of(b"\x7fELF\x02\x01"), Check::NotJson);
+        assert_eq!(check_of(b"[1, 2]\n"), Check::Checksum);
+        assert_eq!(check_of(b"{}\n"), Check::Checksum);
+        let kind = seal("lease", 1, None, &Body::new(), false);
+        assert_eq!(check_of(&kind), Check::Kind { found: "lease".into(), wanted: "head".into() });
+        let newer = seal("head", 2, None, "another shape", false);
+        assert_eq!(check_of(&newer), Check::Newer { found: 2, known: 1 });
+        assert!(matches!(check_of(&seal("head", 0, None, &Body::new(), false)), Check::Shape(_)));
+        assert!(matches!(check_of(&seal("head", 1, None, "text", false)), Check::Shape(_)));
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(check_of(deep.as_bytes()), Check::Checksum);
+    }
+
+    #[test]
+    fn the_body_is_found_in_a_compact_file() {
+        let bytes = seal("head", 1, None, "\"body\":", false);
+        assert_eq!(body(&bytes), b"\"\\\"body\\\":\"");
+    }
 }

@@ -55,13 +55,13 @@ pub trait Store: Send + Sync {
     /// Makes a file that must not be there yet.
     ///
     /// # Errors
-    /// It cannot be written; nothing is there.
+    /// It cannot be written and is not there, or it cannot be made durable and may be there.
     fn create<'a>(&'a self, key: &'a str, bytes: &'a [u8]) -> Task<'a, Result<Put, StoreError>>;
 
     /// Replaces a file that must still be of this version.
     ///
     /// # Errors
-    /// It cannot be written; what was there is there.
+    /// It cannot be written and what was there is there, or it cannot be made durable.
     fn replace<'a>(
         &'a self,
         key: &'a str,
@@ -84,6 +84,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// It cannot be listed as a whole.
     fn list<'a>(&'a self, prefix: &'a str) -> Task<'a, Result<Vec<String>, StoreError>>;
+
+    /// The names of the folders right below a prefix (a folder, ends with `/`), sorted.
+    ///
+    /// # Errors
+    /// It cannot be listed as a whole.
+    fn folders<'a>(&'a self, prefix: &'a str) -> Task<'a, Result<Vec<String>, StoreError>>;
 
     /// Removes everything below a prefix (a folder, ends with `/`) that nobody reads or writes any
     /// more. Where the store can, all of it goes at once.
