@@ -97,6 +97,7 @@ pub(crate) fn empty() -> Plan {
         system: "machine".to_owned(),
     };
     Plan {
+        covers_all: true,
         format: FORMAT,
         hive: "0.1.0".to_owned(),
         command: Command::Apply,

@@ -219,8 +219,8 @@ pub(crate) const CONFIG: Keys = Keys {
         Key::new(
             "path",
             FILLED,
-            "where the file is written, relative to the stack's folder; where absent, below the \
-             process platform's directory",
+            "where the file is written, relative to the stack's folder; where absent, hive \
+             chooses a place and tells it by the output `path`",
             "\"out/settings.toml\"",
         ),
         USES,

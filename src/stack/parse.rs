@@ -139,6 +139,9 @@ impl Reading<'_> {
     }
 }
 
+/// Where configs are written, and processes run, where a stack says nothing.
+const RUN: &str = ".hive-run";
+
 /// The files and folders that an apply writes: those of configs, and what processes run in.
 fn made(
     declared: &BTreeMap<Address, Declared>,
@@ -149,7 +152,8 @@ fn made(
     let run = platforms.get("process").and_then(|it| text(it, "directory"));
     configs
         .filter_map(move |config| text(&config.fields, "path"))
-        .chain([run.unwrap_or_else(|| ".hive-run".to_owned())])
+        .chain(run)
+        .chain([RUN.to_owned()])
 }
 
 /// What the sections say, by section.

@@ -1,6 +1,7 @@
 //! Tests of the room over folders of files: what is right, what is wrong, and where.
 
 mod errors;
+mod language;
 mod values;
 
 use super::{Parsed, Problem, Stack, parse};
