@@ -120,7 +120,12 @@ fn dependency(symbolic: Option<&Fields>, field: &FieldPath) -> Option<Reason> {
 }
 
 /// The declared fields as they will be recorded and made: an ignored field keeps what is live.
-pub fn with_ignored<'a>(
+pub fn with_ignored(desired: &Fields, live: Option<&Live>, ignore: &[Ignore]) -> Fields {
+    keeping_ignored(Cow::Borrowed(desired), live, ignore).into_owned()
+}
+
+/// [`with_ignored`], without a copy where nothing is ignored.
+pub(super) fn keeping_ignored<'a>(
     desired: Cow<'a, Fields>,
     live: Option<&Live>,
     ignore: &[Ignore],
@@ -293,8 +298,8 @@ mod tests {
         let ignore = [Ignore { field: FieldPath::parse("a"), reason: "autoscaler".to_owned() }];
         let desired = fields(r#"{"a":1,"b":2}"#);
         let live = live(r#"{"a":9,"b":2}"#);
-        let filled = with_ignored(Cow::Borrowed(&desired), Some(&live), &ignore);
-        assert_eq!(*filled, fields(r#"{"a":9,"b":2}"#));
+        let filled = with_ignored(&desired, Some(&live), &ignore);
+        assert_eq!(filled, fields(r#"{"a":9,"b":2}"#));
         assert!(same_record(&filled, &desired, &ignore));
         assert_eq!(managed(Some(&filled), None, &ignore), [FieldPath::parse("b")]);
     }

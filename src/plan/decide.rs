@@ -255,7 +255,7 @@ impl<'a> Judge<'_, 'a> {
         known: &mut Known,
     ) -> Result<Decision<'a>, PlanError> {
         let live = self.survey.live(&part.place, &target)?;
-        let adopts = matches!(self.subject.asked, Some(Asked::Adopt { .. }));
+        let adopts = self.must_adopt();
         if matches!(self.subject.asked, Some(Asked::Run)) {
             return Err(PlanError::NothingToRun(target.address));
         }
@@ -291,7 +291,7 @@ impl<'a> Judge<'_, 'a> {
         held: Held<'a>,
         known: &mut Known,
     ) -> Result<Decision<'a>, PlanError> {
-        let live = self.survey.live(&held.part.place, &target)?;
+        let live = self.held_live(&held, &target)?;
         if let Some(live) = live {
             marks::may_change(self.survey.question, self.subject, &target, live)?;
         }
@@ -305,6 +305,15 @@ impl<'a> Judge<'_, 'a> {
         self.compared(target, part, held, live, known)
     }
 
+    /// What is live of a recorded part: observed under the address it was recorded under.
+    fn held_live(&self, held: &Held<'_>, target: &Target) -> Result<Option<&'a Live>, PlanError> {
+        let Some(from) = self.subject.moved_from else {
+            return self.survey.live(&held.part.place, target);
+        };
+        let target = Target { address: from.clone(), part: target.part.clone() };
+        self.survey.live(&held.part.place, &target)
+    }
+
     /// Recorded, and not there any more.
     fn gone(
         &self,
@@ -315,9 +324,7 @@ impl<'a> Judge<'_, 'a> {
     ) -> Result<Decision<'a>, PlanError> {
         match (self.subject.asked, self.subject.moved_from) {
             (Some(Asked::Run), _) => return Err(PlanError::NothingToRun(target.address)),
-            (Some(Asked::Adopt { .. }), _) => {
-                return Err(PlanError::NothingToAdopt(target.address));
-            }
+            _ if self.must_adopt() => return Err(PlanError::NothingToAdopt(target.address)),
             (_, Some(from)) => {
                 let why = "there is nothing live".to_owned();
                 return Err(PlanError::Move { from: from.clone(), to: target.address, why });
@@ -398,7 +405,7 @@ impl<'a> Judge<'_, 'a> {
         let mut asked = Vec::new();
         let action = match self.subject.asked {
             _ if taken_over => Action::Adopt,
-            Some(Asked::Adopt { .. }) => return Err(PlanError::AlreadyHeld(target.address)),
+            _ if self.must_adopt() => return Err(PlanError::AlreadyHeld(target.address)),
             Some(Asked::MovedFrom(from)) => match forced {
                 Some(field) => {
                     let why = format!("`{field}` differs and cannot be changed");
@@ -412,9 +419,7 @@ impl<'a> Judge<'_, 'a> {
             _ if !differences.is_empty() || !secrets.is_empty() => Action::Update,
             _ => Action::Keep,
         };
-        if let Some(command) = self.asked_words().filter(|_| action != Action::Keep) {
-            asked.push(Reason::Asked { command });
-        }
+        asked.extend(self.asked_words(action).map(|command| Reason::Asked { command }));
         let mut reasons = reasons(asked, &differences);
         let fixed = differences.iter().filter(|it| fixes(part, &it.field));
         reasons.extend(fixed.map(|it| Reason::Forced { field: it.field.clone() }));
@@ -504,7 +509,7 @@ impl<'a> Judge<'_, 'a> {
         if has_output(&fields) {
             fields = Cow::Owned(known.fill(&fields));
         }
-        fields = compare::with_ignored(fields, live, self.ignore());
+        fields = compare::keeping_ignored(fields, live, self.ignore());
         Ok(Wanted { part, form: part.form, fields, ports })
     }
 
@@ -571,13 +576,21 @@ impl<'a> Judge<'_, 'a> {
         }
     }
 
-    fn asked_words(&self) -> Option<String> {
-        let words = match self.subject.asked? {
-            Asked::Replace => "--replace",
-            Asked::Run => "restart",
-            Asked::Adopt { .. } => "adopt --take-over",
-            Asked::Forget => "forget",
-            Asked::MovedFrom(_) => "move",
+    /// Whether a person asked for nothing but to take it into hive; `--take-over` beside another
+    /// command only allows it.
+    fn must_adopt(&self) -> bool {
+        matches!(self.subject.asked, Some(Asked::Adopt { .. }))
+            && self.survey.question.command == Command::Adopt
+    }
+
+    /// What a person asked for, where it is what happens.
+    fn asked_words(&self, action: Action) -> Option<String> {
+        let words = match (self.subject.asked?, action) {
+            (Asked::Replace, Action::Replace) => "--replace",
+            (Asked::Run, Action::Run) => "restart",
+            (Asked::Adopt { .. }, Action::Adopt) => "--take-over",
+            (Asked::MovedFrom(_), Action::Adopt) => "move",
+            _ => return None,
         };
         Some(words.to_owned())
     }

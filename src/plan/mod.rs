@@ -1,8 +1,11 @@
 //! Decides: desired, recorded and observed in, a plan out. No I/O, no clock, no environment.
 
+pub mod check;
 pub mod compare;
 mod decide;
 pub mod desire;
+pub mod explain;
+pub mod file;
 pub mod fill;
 pub mod fold;
 mod graph;
@@ -22,6 +25,8 @@ mod survey;
 pub mod verbs;
 
 pub use desire::desire;
+pub use explain::{Explanation, StepName, Untouched, Waiting, explain};
+pub use file::PlanFileError;
 pub use fold::{FoldError, fold};
 pub use model::*;
 pub use outputs::Outputs;

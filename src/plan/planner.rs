@@ -4,7 +4,9 @@ use super::decide::{self, Verdict};
 use super::fill::Known;
 use super::guards;
 use super::lints::lints;
-use super::model::{BoundFile, FORMAT, Plan, PlannedChange, PlannedRecord, SecretSeen, Step};
+use super::model::{
+    BoundFile, Command, FORMAT, Plan, PlannedChange, PlannedRecord, SecretSeen, Step,
+};
 use super::question::{Asked, PlanError, Question, Scope};
 use super::reads::reads;
 use super::records::records;
@@ -179,7 +181,7 @@ fn objections(survey: &Survey<'_>, considered: &Considered<'_>) -> Vec<PlanError
     }
     for subject in survey.subjects.iter().filter(|it| it.sort != Sort::Object) {
         match (subject.asked, subject.sort) {
-            (Some(Asked::Adopt { .. }), _) => {
+            (Some(Asked::Adopt { .. }), _) if survey.question.command == Command::Adopt => {
                 errors.push(PlanError::NothingToAdopt(subject.address.clone()));
             }
             (Some(Asked::Run), Sort::Notice) => {

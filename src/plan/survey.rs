@@ -162,7 +162,11 @@ fn subject<'a>(
 ) -> Subject<'a> {
     let asked = question.asked.get(address);
     let excluded = match &question.scope {
-        Scope::Exactly(addresses) => !addresses.contains(address) && asked.is_none(),
+        Scope::Exactly(addresses) => {
+            !addresses.contains(address)
+                && asked.is_none()
+                && !follows_a_move(question, moves, address)
+        }
         Scope::All | Scope::Only(_) => false,
     };
     let forgotten = matches!(asked, Some(Asked::Forget));
@@ -192,6 +196,16 @@ fn subject<'a>(
         asked,
         excluded,
     }
+}
+
+/// Whether it is recorded as a user of something that moves: its record must name the new address.
+fn follows_a_move(
+    question: &Question<'_>,
+    moves: &BTreeMap<&Address, &Address>,
+    address: &Address,
+) -> bool {
+    let recorded = question.recorded.and_then(|it| it.resources.get(address));
+    recorded.is_some_and(|it| moves.keys().any(|from| it.edges.contains(*from)))
 }
 
 /// Addresses that were named and that nothing has.
