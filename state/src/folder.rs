@@ -25,6 +25,9 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How often a write is tried again when its folder or its hidden file was swept away beneath it.
 const SWEPT: u32 = 5;
 
+/// How deep a sweep goes. Below are folders of one journal each: large, and removed as a whole.
+const SWEPT_LEVELS: u32 = 3;
+
 /// A store in a folder.
 #[derive(Clone, Debug)]
 pub struct FolderStore {
@@ -152,7 +155,7 @@ impl FolderStore {
 
     fn tidy_now(&self) -> Result<(), Trouble> {
         match self.descend(&[])? {
-            Some(top) => tidy_in(&top),
+            Some(top) => tidy_in(&top, SWEPT_LEVELS),
             None => Ok(()),
         }
     }
@@ -512,12 +515,14 @@ fn sweep(parent: &OwnedFd, name: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn tidy_in(folder: &OwnedFd) -> Result<(), Trouble> {
+fn tidy_in(folder: &OwnedFd, levels: u32) -> Result<(), Trouble> {
     for (name, kind) in entries(folder)? {
         let hidden = name.starts_with(TEMPORARY);
         match kind {
             FileType::Directory if hidden => sweep(folder, &name)?,
-            FileType::Directory => tidy_in(&open_folder(folder, &name)?)?,
+            FileType::Directory if levels > 1 => {
+                tidy_in(&open_folder(folder, &name)?, levels - 1)?;
+            }
             FileType::RegularFile if hidden => tidy_file(folder, &name)?,
             _ => {}
         }

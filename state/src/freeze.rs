@@ -53,5 +53,5 @@ impl Ledger {
 }
 
 fn freeze_bytes(freeze: &Freeze) -> Vec<u8> {
-    sealed::seal("freeze", FORMAT, None, freeze, true)
+    sealed::seal("freeze", FORMAT, None, freeze, false)
 }

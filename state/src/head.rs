@@ -257,7 +257,7 @@ impl Ledger {
 }
 
 fn head_bytes(head: Option<&Head>) -> Vec<u8> {
-    sealed::seal("head", FORMAT, None, &HeadBody { head: head.cloned() }, true)
+    sealed::seal("head", FORMAT, None, &HeadBody { head: head.cloned() }, false)
 }
 
 fn lost(why: &str) -> LedgerError {

@@ -300,7 +300,7 @@ impl Ledger {
         version: Option<&Version>,
     ) -> Result<Put, LedgerError> {
         let key = self.layout.lease();
-        let bytes = sealed::seal("lease", FORMAT, None, body, true);
+        let bytes = sealed::seal("lease", FORMAT, None, body, false);
         Ok(match version {
             Some(version) => self.store.replace(&key, &bytes, version).await?,
             None => self.store.create(&key, &bytes).await?,

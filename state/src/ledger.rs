@@ -88,7 +88,7 @@ fn held_words(holder: &Holder, apply: &str, since_ms: u64) -> String {
         i64::try_from(since_ms).ok().and_then(|it| jiff::Timestamp::from_millisecond(it).ok());
     let since = since.map_or_else(|| "an unknown time".to_owned(), |it| format!("{it:.0}"));
     format!(
-        "{} on {} holds the lease since {since} (process {}, apply {apply})",
+        "{} on {} holds the lease since {since} (pid {}, apply {apply})",
         holder.who, holder.host, holder.pid
     )
 }
@@ -170,7 +170,7 @@ impl Ledger {
             return Ok(id);
         }
         let body = StoreBody { id: random_id()?, stack: self.stack.clone() };
-        let bytes = sealed::seal("store", FORMAT, None, &body, true);
+        let bytes = sealed::seal("store", FORMAT, None, &body, false);
         match self.store.create(layout::STORE, &bytes).await? {
             Put::Done(_) => Ok(body.id),
             Put::Conflict => match self.store_id().await? {
@@ -204,7 +204,7 @@ impl Ledger {
         }
         let key = random::<32>()?;
         let bytes =
-            sealed::seal("secret-key", FORMAT, None, &SecretKeyBody { key: hex(&key) }, true);
+            sealed::seal("secret-key", FORMAT, None, &SecretKeyBody { key: hex(&key) }, false);
         match self.store.create(layout::SECRET_KEY, &bytes).await? {
             Put::Done(_) => Ok(key),
             Put::Conflict => match self.secret_key().await? {

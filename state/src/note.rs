@@ -26,7 +26,7 @@ impl Ledger {
     /// It cannot be written.
     pub async fn note(&self, note: &Note) -> Result<(), LedgerError> {
         self.init().await?;
-        let bytes = sealed::seal("note", FORMAT, None, note, true);
+        let bytes = sealed::seal("note", FORMAT, None, note, false);
         loop {
             let taken = self.store.list(&self.layout.notes()).await?;
             let next = taken.iter().filter_map(|key| layout::number(key)).max().unwrap_or(0) + 1;

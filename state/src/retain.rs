@@ -2,7 +2,7 @@
 //!
 //! Snapshots and notes stay for ever. The journals of the newest applies stay, and so does one that
 //! may still be open. A plan goes only with the last journal that names it, so one that was saved
-//! and not applied yet stays; a blob goes with the last file that names it.
+//! and not applied yet stays; a blob goes with the last plan that names it, unless a snapshot does.
 
 use crate::journal::JournalRead;
 use crate::layout;
@@ -60,55 +60,63 @@ impl Ledger {
     async fn remove_journals(&self, going: &[JournalRead]) -> Result<(), LedgerError> {
         let gone: BTreeSet<&str> = going.iter().map(|it| it.apply.as_str()).collect();
         let mut plans: BTreeSet<&Fingerprint> = going.iter().filter_map(plan_of).collect();
-        let blobs = self.store.list(&self.layout.blobs()).await?;
-        let mut named = BTreeSet::new();
-        for apply in self.journals().await? {
-            if gone.contains(apply.as_str()) {
-                continue;
-            }
-            if let Some(group) = self.store.read(&self.layout.group(&apply, 1)).await? {
-                let text = String::from_utf8_lossy(&group.bytes);
+        for apply in self.journals().await?.iter().filter(|it| !gone.contains(it.as_str())) {
+            if let Some(first) = self.store.read(&self.layout.group(apply, 1)).await? {
+                let text = String::from_utf8_lossy(&first.bytes);
                 plans.retain(|plan| !text.contains(plan.as_str()));
             }
-            if !blobs.is_empty() {
-                self.names_in(&self.layout.journal(&apply), &blobs, &mut named).await?;
-            }
         }
-        // First what is named, then what names it: dying in between leaves nothing that names what
-        // is gone but what goes next.
+        let plans: BTreeSet<String> = plans.into_iter().map(|it| self.layout.plan(it)).collect();
+        let blobs = self.only_named_in(&plans).await?;
+        // Dying in between leaves things that nothing names any more, and never the other way
+        // round.
         for apply in &gone {
             self.store.remove_folder(&self.layout.journal(apply)).await?;
         }
-        for plan in plans {
-            self.discard(&self.layout.plan(plan)).await?;
-        }
-        if !blobs.is_empty() {
-            self.names_in(&self.layout.plans(), &blobs, &mut named).await?;
-            self.names_in(&self.layout.snapshots(), &blobs, &mut named).await?;
-            for blob in blobs.iter().filter(|it| !named.contains(*it)) {
-                self.discard(blob).await?;
-            }
+        for key in plans.iter().chain(&blobs) {
+            self.discard(key).await?;
         }
         Ok(())
     }
 
-    /// Adds the blobs whose digests stand in a file below a folder.
-    async fn names_in(
+    /// The blobs that these plans name, and no other plan and no snapshot does.
+    async fn only_named_in(
         &self,
-        folder: &str,
-        blobs: &[String],
-        named: &mut BTreeSet<String>,
-    ) -> Result<(), LedgerError> {
-        for key in self.store.list(folder).await? {
-            let Some(stored) = self.store.read(&key).await? else { continue };
-            let text = String::from_utf8_lossy(&stored.bytes);
-            for blob in blobs {
-                if !named.contains(blob) && text.contains(layout::name(blob)) {
-                    named.insert(blob.clone());
+        plans: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, LedgerError> {
+        let all: BTreeSet<String> =
+            self.store.list(&self.layout.blobs()).await?.into_iter().collect();
+        let mut free = BTreeSet::new();
+        for plan in plans {
+            free.extend(self.names_in(plan, &all).await?);
+        }
+        for folder in [self.layout.plans(), self.layout.snapshots()] {
+            if free.is_empty() {
+                break;
+            }
+            for key in self.store.list(&folder).await? {
+                if !free.is_empty() && !plans.contains(&key) {
+                    for named in self.names_in(&key, &free).await? {
+                        free.remove(&named);
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(free)
+    }
+
+    /// Those of these blobs whose digests stand in a file.
+    async fn names_in(
+        &self,
+        key: &str,
+        blobs: &BTreeSet<String>,
+    ) -> Result<Vec<String>, LedgerError> {
+        if blobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(stored) = self.store.read(key).await? else { return Ok(Vec::new()) };
+        let text = String::from_utf8_lossy(&stored.bytes);
+        Ok(blobs.iter().filter(|blob| text.contains(layout::name(blob))).cloned().collect())
     }
 
     async fn discard(&self, key: &str) -> Result<(), LedgerError> {

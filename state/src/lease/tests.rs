@@ -40,8 +40,7 @@ async fn who_holds_it_is_named() {
     let holder = Holder { host: "box".to_owned(), pid: 77, ..elsewhere("me@box") };
     acquire(&it, &clock, holder).await.expect("is free");
     let error = it.acquire(&clock, alive("you@here"), "bbbb").await.err().expect("is held");
-    let wanted =
-        "me@box on box holds the lease since 2023-11-14T22:13:20Z (process 77, apply aaaa)";
+    let wanted = "me@box on box holds the lease since 2023-11-14T22:13:20Z (pid 77, apply aaaa)";
     assert_eq!(error.to_string(), wanted);
 }
 
