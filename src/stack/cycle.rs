@@ -6,6 +6,7 @@ use super::resource::verifying;
 use hive_contract::{Address, Declared, FieldPath, Fields, Value};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One resource waits for another because of what stands at a place.
@@ -123,8 +124,8 @@ fn shortest(graph: &Graph<'_>, group: &BTreeSet<NodeIndex>) -> Option<Vec<NodeIn
                 circle.reverse();
                 return Some(circle);
             }
-            if !from.contains_key(&next) {
-                from.insert(next, node);
+            if let Entry::Vacant(unseen) = from.entry(next) {
+                unseen.insert(node);
                 queue.push_back(next);
             }
         }

@@ -133,10 +133,10 @@ const ROLLOUT: Keys = Keys {
         Key::new(
             "timeout",
             Type::Duration(1),
-            "how long a rollout may take until it counts as failed",
+            "how long a rollout may take until it counts as failed; by default what its replicas may \
+             take one after another",
             "\"10m\"",
-        )
-        .default("\"5m\""),
+        ),
         Key::new(
             "verify",
             Type::List(&Type::Text(Shape::CheckAddress), 0),

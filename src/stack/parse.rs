@@ -121,12 +121,12 @@ impl Reading<'_> {
         let stack = Stack {
             folder: self.folder.to_path_buf(),
             name: sections.text("stack", "name").unwrap_or_default(),
-            parallel: sections.int("stack", "parallel"),
+            parallel: sections.int("stack", "parallel").and_then(|it| it.try_into().ok()),
             environment,
             declared,
             platforms,
             guards: sections.guards(),
-            lease_ms: sections.int("state", "lease").and_then(|it| u64::try_from(it).ok()),
+            lease_ms: sections.int("state", "lease").and_then(|it| it.try_into().ok()),
             store,
             variables,
             foreign: Vec::new(),
@@ -168,8 +168,8 @@ impl Sections {
         Some(self.0.get(section)?.as_map()?.get(key)?.as_text()?.to_owned())
     }
 
-    fn int(&self, section: &str, key: &str) -> Option<u32> {
-        self.0.get(section)?.as_map()?.get(key)?.as_int()?.try_into().ok()
+    fn int(&self, section: &str, key: &str) -> Option<i64> {
+        self.0.get(section)?.as_map()?.get(key)?.as_int()
     }
 
     /// The settings of each platform; `process` is always there.

@@ -264,7 +264,8 @@ pub(crate) const STATE: Keys = Keys {
         Key::new(
             "lease",
             Type::Duration(1_000),
-            "how long the lease holds without being renewed; who finds it unchanged for so long may take it over",
+            "how long the lease holds without being renewed; who finds it unchanged for so long may \
+             take it over",
             "\"1m\"",
         )
         .default("\"30s\""),

@@ -524,3 +524,30 @@ fn ten_thousand_problems_are_told_at_once() {
     }
     assert_eq!(problems(&text).lines().count(), 10_000);
 }
+
+#[test]
+fn a_file_cut_or_changed_anywhere_is_a_problem_in_its_file_and_never_a_panic() {
+    let whole = super::values::SHOP;
+    let folder = folder(super::values::SHOP_FILES);
+    let path = folder.path().join("stack.toml");
+    let (mut right, mut wrong) = (0, 0);
+    for at in (0..whole.len()).filter(|at| whole.is_char_boundary(*at)) {
+        let cut = whole[..at].to_owned();
+        let mut changed = whole.to_owned();
+        changed.replace_range(at..=at, ["é", "[", "\"", ".", "{", "1"][at % 6]);
+        for text in [cut, changed] {
+            std::fs::write(&path, &text).expect("written");
+            match read(folder.path(), "dev") {
+                Ok(_) => right += 1,
+                Err(problems) => {
+                    wrong += 1;
+                    for at in problems.iter().filter_map(|it| it.at.as_ref()) {
+                        assert!(at.start <= at.end && at.end <= at.text.len(), "{at:?}");
+                        assert!(at.text.is_char_boundary(at.start) && at.line > 0, "{at:?}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(right > 100 && wrong > 1000, "{right} {wrong}");
+}

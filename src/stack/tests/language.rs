@@ -280,8 +280,8 @@ fn rows(keys: &Keys) -> String {
             None => "–".to_owned(),
         };
         let example = format!("`{} = {}`", key.name, key.example);
-        let cells = [&format!("`{}`", key.name), &holds, &default, key.doc, &example];
-        rows.push_str(&format!("| {} |\n", cells.map(|it| cell(it)).join(" | ")));
+        let cells = [&format!("`{}`", key.name), holds.as_str(), &default, key.doc, &example];
+        rows.push_str(&format!("| {} |\n", cells.map(cell).join(" | ")));
     }
     let later: Vec<String> = keys
         .keys

@@ -5,7 +5,7 @@ use crate::stack::{ForeignRef, ForeignValue};
 use hive_contract::{Address, FieldPath, Invalid, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-const SHOP: &str = r#"
+pub(super) const SHOP: &str = r#"
 [stack]
 name = "shop"
 parallel = 4
@@ -59,7 +59,7 @@ webhook = { env = "HOOK" }
 on = ["failed"]
 "#;
 
-const SHOP_FILES: &[(&str, &str)] = &[
+pub(super) const SHOP_FILES: &[(&str, &str)] = &[
     ("stack.toml", SHOP),
     ("config/api.toml", "level = 3\n"),
     ("serve.sh", "#!/bin/sh\n"),
