@@ -307,7 +307,7 @@ fn fate(replay: &Replay, step: &Step) -> Fate {
     let Some(record) = replay.steps.get(&step.number) else { return Fate::Nothing };
     match &record.state {
         StepState::Waiting | StepState::Void(_) => Fate::Nothing,
-        StepState::Failed if record.left.is_none() && !record.unsure => Fate::Nothing,
+        StepState::Failed if record.untouched(step.action, &step.managed) => Fate::Nothing,
         StepState::Undone => Fate::TakenBack,
         _ => Fate::Left,
     }

@@ -6,7 +6,7 @@
 use crate::record::{Begun, Ending, Record};
 use hive_contract::mark::Way;
 use hive_contract::outcome::SecretPrints;
-use hive_contract::{Failure, Fingerprint, Outcome, Remains};
+use hive_contract::{Action, Failure, FieldPath, Fingerprint, Outcome, Remains};
 use std::collections::BTreeMap;
 
 /// Where one step is.
@@ -208,6 +208,23 @@ fn illegal(record: &Record, after: &str) -> Illegal {
 }
 
 impl StepRecord {
+    /// Whether the step failed and is known to have left the world as it was before it: it said so,
+    /// or what is there was looked at and is what it expected.
+    ///
+    /// `managed` are the fields that fingerprints of its part are over.
+    pub fn untouched(&self, action: Action, managed: &[FieldPath]) -> bool {
+        if self.state != StepState::Failed || self.unsure {
+            return false;
+        }
+        let Some(left) = &self.left else { return true };
+        let expected = self.begun.as_ref().and_then(|it| it.expected.clone());
+        let looked_at = self.failure.as_ref().is_some_and(|it| it.remains == Remains::Unsure);
+        // A failed update may have moved what no fingerprint is over. What was not made, or is
+        // still there, has nothing that could be taken back.
+        let nothing_to_do = expected.is_none() || action == Action::Delete;
+        left.fingerprint(managed) == expected && (looked_at || nothing_to_do)
+    }
+
     fn new(at_ms: u64) -> Self {
         Self {
             state: StepState::Waiting,

@@ -1,0 +1,124 @@
+//! The course of one apply from its first record to its last: there, perhaps back, and closed.
+
+use super::back::{self, point_of_no_return};
+use super::finish;
+use super::model::{ApplyError, Progress, Report, Settle};
+use super::run::{May, Stopped, run};
+use super::settle::{self, Strange};
+use super::there;
+use super::work::Work;
+use crate::plan::OnFailure;
+use hive_contract::mark::Way;
+use hive_state::{Ending, Head, Journal, Lease, Record, StepState};
+
+/// Follows an apply to its end, from wherever its journal is.
+///
+/// # Errors
+/// The journal stays open: what could not be written, read or settled.
+pub(super) async fn follow(
+    work: &Work<'_>,
+    journal: &mut Journal,
+    lease: &Lease,
+    before: Option<&Head>,
+    settle: Settle,
+) -> Result<Report, ApplyError> {
+    let folded = match &journal.replay().closed {
+        Some(_) => None,
+        None => {
+            let ending = ending(work, journal, settle).await?;
+            finish::close(work, journal, ending).await?
+        }
+    };
+    finish::conclude(work, journal, lease, before, folded).await
+}
+
+async fn ending(
+    work: &Work<'_>,
+    journal: &mut Journal,
+    settle: Settle,
+) -> Result<Ending, ApplyError> {
+    if journal.replay().back.is_none() {
+        match there(work, journal, settle).await? {
+            Turn::Ends(ending) => return Ok(ending),
+            Turn::Back(why) => {
+                work.says(Progress::GoingBack { why: why.clone() });
+                journal.append(&[work.entry(Record::Back { why })]).await?;
+            }
+        }
+    }
+    back(work, journal, settle).await
+}
+
+/// What follows the way there.
+enum Turn {
+    Ends(Ending),
+    Back(String),
+}
+
+async fn there(work: &Work<'_>, journal: &mut Journal, settle: Settle) -> Result<Turn, ApplyError> {
+    let may = match settle {
+        Settle::On => May::Begin,
+        Settle::Back => May::Complete,
+        Settle::Close => May::Look,
+    };
+    let steps = there::steps(work, journal.replay());
+    let stopped = run(work, journal, Way::There, steps, may).await?;
+    match (settle, stopped) {
+        (Settle::Close, _) => Ok(Turn::Ends(Ending::ClosedByHand)),
+        (_, Stopped::Interrupted) => Ok(Turn::Ends(Ending::Interrupted)),
+        (Settle::On, Stopped::AllDone) => Ok(Turn::Ends(Ending::Applied)),
+        (Settle::On, _) => after_failure(work, journal).await,
+        (Settle::Back, _) => turn_back(work, journal, format!("{} asked", work.lent.who)).await,
+    }
+}
+
+/// A step failed, and nothing is under way any more.
+async fn after_failure(work: &Work<'_>, journal: &mut Journal) -> Result<Turn, ApplyError> {
+    if work.plan.on_failure == OnFailure::Halt {
+        work.note("it is left as it is: `on_failure` says \"halt\"");
+        return Ok(Turn::Ends(Ending::Halted));
+    }
+    let first = journal.replay().steps.iter().find(|(_, it)| it.state == StepState::Failed);
+    let why = first.and_then(|(number, record)| {
+        let target = &work.step(*number).ok()?.target;
+        Some(format!("step {number} ({target}) failed: {}", record.failure.as_ref()?))
+    });
+    turn_back(work, journal, why.unwrap_or_else(|| "a step failed".to_owned())).await
+}
+
+/// Goes back, unless a step has had an effect that nothing takes back, or what one left is not
+/// known.
+async fn turn_back(
+    work: &Work<'_>,
+    journal: &mut Journal,
+    why: String,
+) -> Result<Turn, ApplyError> {
+    let unsettled = settle::unsure(work, journal, Strange::Refused).await?;
+    if let Some((step, found)) = unsettled.first() {
+        work.note(format!("what step {step} left is not known, so hive does not go back: {found}"));
+        return Ok(Turn::Ends(Ending::Halted));
+    }
+    if let Some((step, why)) = point_of_no_return(work, journal.replay()) {
+        work.note(format!("step {step} is behind the point of no return: {why}"));
+        return Ok(Turn::Ends(Ending::Halted));
+    }
+    Ok(Turn::Back(why))
+}
+
+async fn back(
+    work: &Work<'_>,
+    journal: &mut Journal,
+    settle: Settle,
+) -> Result<Ending, ApplyError> {
+    let may = if settle == Settle::Close { May::Look } else { May::Begin };
+    // What the way there said of itself is what the way back refers to.
+    there::learn(work, journal.replay());
+    let steps = back::steps(work, journal.replay());
+    let stopped = run(work, journal, Way::Back, steps, may).await?;
+    Ok(match (settle, stopped) {
+        (Settle::Close, _) => Ending::ClosedByHand,
+        (_, Stopped::AllDone) => Ending::RolledBack,
+        (_, Stopped::Interrupted) => Ending::Interrupted,
+        (_, Stopped::Failed | Stopped::Left) => Ending::Halted,
+    })
+}

@@ -1,0 +1,221 @@
+//! Checks that nothing moved that a plan depends on, before anything of it begins.
+//!
+//! Everything that moved is found at once, and named by its address. Live objects are read in one
+//! question a place.
+
+use super::model::{ApplyError, Lent, read_words};
+use super::under_way::UnderWay;
+use crate::plan::{Plan, Read, reads};
+use hive_contract::value::secrets_in;
+use hive_contract::{
+    Address, Ask, AskOne, Failure, FailureKind, FieldPath, Fingerprint, Observation, Observed,
+    SecretRef, Target, path,
+};
+use hive_state::{Replay, Snapshot, StepState};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Checks a plan's whole read set. Where an apply goes on (`replay`), what it has begun itself and
+/// the ports that it may have taken are left out.
+///
+/// # Errors
+/// [`ApplyError::Stale`] with everything that moved; or something cannot be read.
+pub(super) async fn check(
+    lent: Lent<'_>,
+    plan: &Plan,
+    head: Option<&Snapshot>,
+    replay: Option<&Replay>,
+) -> Result<(), ApplyError> {
+    let begun = begun(plan, replay);
+    let mut moved: Vec<String> =
+        plan.reads.iter().filter(|read| !recorded_holds(read, head)).map(read_words).collect();
+    let ask = questions(plan, &begun, replay.is_some());
+    let seen = observe(lent, ask).await?;
+    for read in &plan.reads {
+        moved.extend(live_moved(read, head, &seen, &begun)?);
+    }
+    let outside = lent.outside.moved(plan).await;
+    moved.extend(outside.map_err(|why| ApplyError::Stale(vec![why]))?);
+    moved.extend(pinned_moved(lent, plan).await);
+    moved.dedup();
+    if moved.is_empty() { Ok(()) } else { Err(ApplyError::Stale(moved)) }
+}
+
+/// The parts that this apply has begun to change.
+fn begun<'p>(plan: &'p Plan, replay: Option<&Replay>) -> BTreeSet<&'p Target> {
+    let steps = replay.into_iter().flat_map(|it| &it.steps);
+    let begun =
+        steps.filter(|(_, it)| !matches!(it.state, StepState::Waiting | StepState::Void(_)));
+    begun.filter_map(|(number, _)| Some(&plan.step(*number)?.target)).collect()
+}
+
+/// Whether a fact about the record is still so. Facts about anything else are.
+fn recorded_holds(read: &Read, head: Option<&Snapshot>) -> bool {
+    match read {
+        Read::Recorded { address, fingerprint } => reads::recorded(head, address) == *fingerprint,
+        Read::Output { address, output, fingerprint } => {
+            reads::output(head, address, output) == *fingerprint
+        }
+        Read::Exists { address } => head.is_some_and(|it| it.resources.contains_key(address)),
+        Read::Users { address, users } => reads::users(head, address) == *users,
+        Read::Guards { fingerprint } => reads::guards(head) == *fingerprint,
+        Read::Observed { .. }
+        | Read::PortFree { .. }
+        | Read::Foreign { .. }
+        | Read::Pinned { .. } => true,
+    }
+}
+
+/// One question for each place.
+fn questions(plan: &Plan, begun: &BTreeSet<&Target>, resumed: bool) -> BTreeMap<String, Ask> {
+    let mut asks: BTreeMap<String, Ask> = BTreeMap::new();
+    for read in &plan.reads {
+        match read {
+            Read::Observed { target, place, identity, .. } if !begun.contains(target) => {
+                let one = AskOne { target: target.clone(), identity: identity.clone() };
+                asks.entry(place.clone()).or_default().parts.push(one);
+            }
+            Read::PortFree { place, .. } if !resumed => {
+                asks.entry(place.clone()).or_default().facts = true;
+            }
+            _ => {}
+        }
+    }
+    asks
+}
+
+async fn observe(
+    lent: Lent<'_>,
+    asks: BTreeMap<String, Ask>,
+) -> Result<BTreeMap<String, Observation>, ApplyError> {
+    let mut under_way = UnderWay::new();
+    for (number, (place, ask)) in (0..).zip(asks) {
+        let provider = lent.providers.at(&place).cloned();
+        let provider = provider.ok_or_else(|| ApplyError::NoPlace(place.clone()))?;
+        under_way.push(
+            number,
+            Box::pin(async move {
+                let seen = provider.observe(&ask).await;
+                (place, ask.parts.into_iter().next().map(|it| it.target.address), seen)
+            }),
+        );
+    }
+    let mut seen = BTreeMap::new();
+    while let Some((_, (place, first, answer))) = under_way.next().await {
+        match (answer, first) {
+            (Ok(answer), _) => {
+                seen.insert(place, answer);
+            }
+            (Err(failure), Some(address)) => {
+                return Err(ApplyError::Unreadable { address, failure });
+            }
+            (Err(_), None) => return Err(ApplyError::NoPlace(place)),
+        }
+    }
+    Ok(seen)
+}
+
+/// What moved of a fact about the live system, in words; none where it holds or was not asked.
+fn live_moved(
+    read: &Read,
+    head: Option<&Snapshot>,
+    seen: &BTreeMap<String, Observation>,
+    begun: &BTreeSet<&Target>,
+) -> Result<Option<String>, ApplyError> {
+    match read {
+        Read::PortFree { place, port } => Ok(seen.get(place).and_then(|it| {
+            let who = it.facts.taken_ports.get(port)?;
+            Some(format!("{}: {who} has it", read_words(read)))
+        })),
+        Read::Observed { target, place, fingerprint, managed, owner, .. }
+            if !begun.contains(target) =>
+        {
+            let found = seen.get(place).and_then(|it| it.found.get(target));
+            let found = match found {
+                Some(Ok(found)) => found,
+                Some(Err(failure)) => return Err(unreadable(&target.address, failure.clone())),
+                None => return Err(unreadable(&target.address, no_answer())),
+            };
+            if found.fingerprint(managed) != *fingerprint {
+                let how = how_moved(target, found, fingerprint.as_ref(), managed, head);
+                return Ok(Some(format!("{}{how}", read_words(read))));
+            }
+            let mark = found.live().and_then(|it| it.mark.as_ref()).map(ToString::to_string);
+            Ok((mark != *owner).then(|| {
+                let whose = mark.unwrap_or_else(|| "nobody's".to_owned());
+                format!("{}: it is {whose} now", read_words(read))
+            }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What moved of a live object, as far as it can be told.
+fn how_moved(
+    target: &Target,
+    found: &Observed,
+    expected: Option<&Fingerprint>,
+    managed: &[FieldPath],
+    head: Option<&Snapshot>,
+) -> String {
+    let Some(live) = found.live() else { return ": it is gone".to_owned() };
+    let Some(expected) = expected else { return ": it exists by now".to_owned() };
+    let part = head.and_then(|it| it.resources.get(&target.address)?.parts.get(&target.part));
+    let Some(part) = part.filter(|it| Fingerprint::of_managed(&it.fields, managed) == *expected)
+    else {
+        return String::new();
+    };
+    let differs = |it: &&FieldPath| path::get(&live.fields, it) != path::get(&part.fields, it);
+    let fields: Vec<String> = managed.iter().filter(differs).map(ToString::to_string).collect();
+    if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) }
+}
+
+/// The pinned secrets whose value is another than the plan saw.
+async fn pinned_moved(lent: Lent<'_>, plan: &Plan) -> Vec<String> {
+    let mut moved = Vec::new();
+    let pinned: BTreeMap<&str, (&Read, &str)> = plan
+        .reads
+        .iter()
+        .filter_map(|read| match read {
+            Read::Pinned { reference, print } => Some((reference.as_str(), (read, print.as_str()))),
+            _ => None,
+        })
+        .collect();
+    if pinned.is_empty() {
+        return moved;
+    }
+    let named = references(plan);
+    for (reference, (read, print)) in pinned {
+        let now = match named.get(reference) {
+            Some(secret) => print_of(lent, secret).await,
+            None => Err("no step names it".to_owned()),
+        };
+        match now {
+            Ok(now) if now == print => {}
+            Ok(_) => moved.push(read_words(read)),
+            Err(why) => moved.push(format!("{}: {why}", read_words(read))),
+        }
+    }
+    moved
+}
+
+async fn print_of(lent: Lent<'_>, secret: &SecretRef) -> Result<String, String> {
+    let value = lent.secrets.read(secret).await?;
+    lent.secrets.print(&value).await
+}
+
+/// Every secret that the plan names, by its reference.
+fn references(plan: &Plan) -> BTreeMap<String, SecretRef> {
+    let parts = plan.records.values().flatten().flat_map(|it| it.parts.values());
+    let fields = parts.map(|it| &it.fields);
+    let payloads = plan.steps.iter().map(|it| &it.operation.payload);
+    let all = fields.chain(payloads).flat_map(secrets_in);
+    all.map(|it| (it.to_string(), it)).collect()
+}
+
+fn unreadable(address: &Address, failure: Failure) -> ApplyError {
+    ApplyError::Unreadable { address: address.clone(), failure }
+}
+
+fn no_answer() -> Failure {
+    Failure::new(FailureKind::Malformed, "the provider gave no answer for it")
+}

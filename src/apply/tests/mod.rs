@@ -1,0 +1,9 @@
+//! The executor on the in-memory world, on a paused clock.
+
+mod bed;
+mod endings;
+mod interrupts;
+mod kills;
+mod recovery;
+mod refusals;
+mod speed;
