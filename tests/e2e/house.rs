@@ -10,7 +10,7 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ("hive-state", &["hive-contract"], "records are made of the contract's nouns"),
     ("hive-probe", &[], "asks http, tcp and commands, and knows nothing of hive"),
     ("hive-process", &["hive-contract", "hive-probe"], "health is probed"),
-    ("hive-objects", &[], "files written whole, and knows nothing of hive"),
+    ("hive-objects", &["hive-contract"], "files written whole; failures in the contract's words"),
     ("hive-file", &["hive-contract", "hive-objects"], "configs are files written whole"),
     ("hive-check", &["hive-contract", "hive-probe"], "a check is a probe"),
     ("hive-notify", &["hive-contract"], "a provider"),

@@ -2,6 +2,7 @@
 
 use crate::address::Address;
 use crate::fingerprint::Fingerprint;
+use crate::value::{Fields, Value};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -24,6 +25,29 @@ pub struct Mark {
     pub owner: StackMark,
     /// Which resource it is.
     pub address: Address,
+}
+
+impl Mark {
+    /// The mark as a value, for payloads.
+    pub fn value(&self) -> Value {
+        Value::Map(Fields::from([
+            ("store".to_owned(), Value::text(&self.owner.store)),
+            ("stack".to_owned(), Value::text(&self.owner.stack)),
+            ("environment".to_owned(), Value::text(&self.owner.environment)),
+            ("address".to_owned(), Value::text(self.address.to_string())),
+        ]))
+    }
+
+    /// A mark from its value.
+    pub fn from_value(value: &Value) -> Option<Self> {
+        let text = |key| value.as_map()?.get(key)?.as_text();
+        let owner = StackMark {
+            store: text("store")?.to_owned(),
+            stack: text("stack")?.to_owned(),
+            environment: text("environment")?.to_owned(),
+        };
+        Some(Self { owner, address: text("address")?.parse().ok()? })
+    }
 }
 
 impl fmt::Display for Mark {

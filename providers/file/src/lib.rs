@@ -61,22 +61,11 @@ impl File {
         };
         Ok(Self {
             settings: settings.clone(),
-            system: machine_id(),
+            system: hive_objects::machine_id(),
             base: Arc::new(Base { folder: folder.to_owned(), run }),
             sync: Arc::default(),
         })
     }
-}
-
-/// This machine's own identity: two machines that share a stack's folder are two places.
-fn machine_id() -> String {
-    let first_line = |path| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-    };
-    first_line("/etc/machine-id")
-        .or_else(|| first_line("/proc/sys/kernel/hostname"))
-        .unwrap_or_else(|| "this machine".to_owned())
 }
 
 impl Provider for File {

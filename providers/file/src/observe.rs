@@ -1,10 +1,11 @@
 //! Reading many configs at once.
 
 use crate::Base;
-use crate::read::{failure, read_file, read_spot};
+use crate::read::{read_file, read_spot};
 use crate::sidecar::Sidecar;
 use crate::spot::Spot;
 use hive_contract::{Ask, Failure, Live, Observation, Observed, StackMark};
+use hive_objects::failure;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::BTreeMap;

@@ -1,15 +1,15 @@
 //! One effect: prepared in a folder of its own, then a rename.
 
-use crate::read::{failure, read_spot};
+use crate::read::read_spot;
 use crate::sidecar::Sidecar;
 use crate::spot::Spot;
 use crate::steps::{ADOPT, AT, MARK, RELEASE, REMOVE, WRITE};
 use crate::{Base, blocking};
 use hive_contract::{
-    Address, Context, Expects, Failure, FailureKind, Fields, Live, Mark, Observed, Outcome,
-    Perform, Remains, StackMark, Token, Value,
+    Context, Expects, Failure, FailureKind, Fields, Live, Mark, Observed, Outcome, Perform,
+    Remains, Token, Value,
 };
-use hive_objects::{Claim, FolderSync, Refused};
+use hive_objects::{Claim, FolderSync, failure};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -41,6 +41,26 @@ pub(crate) async fn perform(
     context: &Context<'_>,
 ) -> Result<Outcome, Failure> {
     context.guard.may_write()?;
+    let tried = one_try(base, sync, request, context).await;
+    let Err(failure) = tried else { return tried };
+    // A holder of the same token that was thought dead may have ended the step beside us.
+    let (base, request) = (Arc::clone(base), request.clone());
+    let done = blocking(move || {
+        let order = Order::read(&request)?;
+        order.already(&base, &request, &read_spot(&base, &order.spot)?)
+    });
+    match done.await {
+        Ok(Some(outcome)) => Ok(outcome),
+        Ok(None) | Err(_) => Err(failure),
+    }
+}
+
+async fn one_try(
+    base: &Arc<Base>,
+    sync: &Arc<FolderSync>,
+    request: &Perform,
+    context: &Context<'_>,
+) -> Result<Outcome, Failure> {
     let ready = {
         let (base, request) = (Arc::clone(base), request.clone());
         blocking(move || prepare(&base, &request)).await?
@@ -145,7 +165,7 @@ impl Order {
             Work::Release => live.filter(|live| live.mark.is_none()),
             Work::Remove => {
                 let claims = base.claims(&self.spot.environment);
-                let gone = live.is_none() && !claims.holds(request.token.as_str(), CONTENT);
+                let gone = live.is_none() && !claims.holds(&request.token, CONTENT);
                 return Ok(gone.then(Outcome::nothing));
             }
         }
@@ -178,7 +198,7 @@ impl Order {
             Work::Remove => live.is_none(),
             Work::Adopt { .. } | Work::Release => false,
         };
-        first_is_there && self.is_half_done(&|name| claims.holds(request.token.as_str(), name))
+        first_is_there && self.is_half_done(&|name| claims.holds(&request.token, name))
     }
 
     /// Whether what lies in a step's folder says that the first of two effects is done: a write
@@ -267,10 +287,7 @@ impl Base {
     fn claim(&self, environment: &str, token: &Token) -> Result<Claim, Failure> {
         let shown = format!("{}/{environment}/config", self.run);
         self.make_folders(environment).map_err(|error| failure("make", &shown, &error))?;
-        self.claims(environment).make(token.as_str()).map_err(|refused| match refused {
-            Refused::Void => Failure::new(FailureKind::Expired, refused.to_string()),
-            Refused::Io(error) => failure("make", &shown, &error),
-        })
+        self.claims(environment).make(token)
     }
 
     /// Makes the folders of an environment where they are missing.
@@ -337,14 +354,8 @@ fn invalid(message: &str) -> Failure {
     Failure::new(FailureKind::Invalid, message)
 }
 
+/// The mark that an adoption's undo sets again.
 fn other_mark(payload: &Fields) -> Result<Option<Mark>, Failure> {
-    let Some(mark) = payload.get(MARK).and_then(Value::as_map) else { return Ok(None) };
-    let address: Address =
-        text(mark, "address")?.parse().map_err(|_| invalid("the mark has no address"))?;
-    let owner = StackMark {
-        store: text(mark, "store")?.to_owned(),
-        stack: text(mark, "stack")?.to_owned(),
-        environment: text(mark, "environment")?.to_owned(),
-    };
-    Ok(Some(Mark { owner, address }))
+    let Some(value) = payload.get(MARK) else { return Ok(None) };
+    Mark::from_value(value).map(Some).ok_or_else(|| invalid("the mark makes no sense"))
 }

@@ -5,6 +5,7 @@ use crate::lower::{digest_of, written_mode};
 use crate::sidecar::Sidecar;
 use crate::spot::Spot;
 use hive_contract::{Failure, FailureKind, Fields, Fingerprint, Live, Observed, Status, Value};
+use hive_objects::failure;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -145,17 +146,4 @@ pub(crate) fn is_stand_in(content: &str) -> bool {
 
 fn not_a_file(shown: &str, what: &str) -> Failure {
     Failure::new(FailureKind::Malformed, format!("`{shown}` is {what}, not a file"))
-}
-
-/// What a refused file call is to a step. `shown` is the path as a person would name it.
-pub(crate) fn failure(verb: &str, shown: &str, error: &io::Error) -> Failure {
-    use io::ErrorKind;
-    let kind = match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => FailureKind::Forbidden,
-        ErrorKind::NotADirectory | ErrorKind::IsADirectory => FailureKind::Malformed,
-        ErrorKind::InvalidFilename | ErrorKind::CrossesDevices => FailureKind::Invalid,
-        _ => FailureKind::Unavailable,
-    };
-    let failure = Failure::new(kind, format!("cannot {verb} `{shown}`: {error}"));
-    if kind == FailureKind::Unavailable { failure.retryable() } else { failure }
 }

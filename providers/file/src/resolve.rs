@@ -2,7 +2,7 @@
 
 use crate::Base;
 use crate::perform::{Order, Work};
-use crate::read::{failure, read_spot};
+use crate::read::read_spot;
 use hive_contract::{Failure, Live, Outcome, Perform, Resolution};
 
 pub(crate) fn resolve(base: &Base, request: &Perform) -> Result<Resolution, Failure> {
@@ -12,9 +12,7 @@ pub(crate) fn resolve(base: &Base, request: &Perform) -> Result<Resolution, Fail
     }
     // Nothing yet. From here on the token can have no effect; one that came in between is seen now.
     let claims = base.claims(&order.spot.environment);
-    let sealed = claims
-        .void(request.token.as_str(), |holds| order.is_half_done(holds))
-        .map_err(|error| failure("seal", &order.spot.relative(base), &error))?;
+    let sealed = claims.void(&request.token, |holds| order.is_half_done(holds))?;
     Ok(look(base, &order, request)?.unwrap_or(Resolution::NotStarted { sealed }))
 }
 

@@ -1,7 +1,7 @@
 //! The small file beside a config that says whose it is and which step last wrote it.
 
-use crate::read::failure;
 use hive_contract::{Failure, FailureKind, Mark, Token};
+use hive_objects::failure;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};

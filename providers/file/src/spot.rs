@@ -1,9 +1,8 @@
 //! Where one config lies: its identity, its file and its sidecar.
 
 use crate::Base;
-use crate::read::failure;
 use hive_contract::{Failure, FailureKind, Fingerprint};
-use hive_objects::Claims;
+use hive_objects::{Claims, failure};
 use std::path::{Component, Path, PathBuf};
 
 /// The place of one config.

@@ -93,7 +93,7 @@ fn release(identity: &str) -> Operation {
 fn mark_as(identity: &str, mark: Option<&Mark>) -> Operation {
     let mut payload = at(identity);
     if let Some(mark) = mark {
-        payload.insert(MARK.to_owned(), mark_value(mark));
+        payload.insert(MARK.to_owned(), mark.value());
     }
     let title = format!("mark {} as hive's", shown(identity));
     Operation::new(ADOPT, title, Expects::Content, payload)
@@ -131,13 +131,4 @@ fn shown(identity: &str) -> String {
         Ok(Spot { name, .. }) => format!("the file of config.{name}"),
         Err(_) => identity.to_owned(),
     }
-}
-
-fn mark_value(mark: &Mark) -> Value {
-    Value::Map(Fields::from([
-        ("store".to_owned(), Value::text(&mark.owner.store)),
-        ("stack".to_owned(), Value::text(&mark.owner.stack)),
-        ("environment".to_owned(), Value::text(&mark.owner.environment)),
-        ("address".to_owned(), Value::text(mark.address.to_string())),
-    ]))
 }

@@ -110,7 +110,7 @@ impl Desk {
 
     /// What a holder that died half-way had made.
     fn claim(&self, request: &Perform) -> hive_objects::Claim {
-        self.file.base.claims("dev").make(request.token.as_str()).expect("claims")
+        self.file.base.claims("dev").make(&request.token).expect("claims")
     }
 
     fn path(&self, relative: &str) -> PathBuf {

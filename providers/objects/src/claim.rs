@@ -1,7 +1,8 @@
 //! What makes a late effect harmless: every rename of a step goes through a folder that only the
 //! holder of its token could make, and that a recovery can take away for ever.
 
-use crate::{exists, make_parent};
+use crate::{exists, failure, make_parent};
+use hive_contract::{Failure, FailureKind, Token};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use std::fs;
@@ -19,17 +20,6 @@ pub struct Claim {
     folder: PathBuf,
 }
 
-/// Why a step has no claim.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// A recovery gave it up.
-    #[error("this step was given up by a recovery: its token may have no effect any more")]
-    Void,
-    /// The folder cannot be made.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
 impl Claims {
     /// Claims that lie in `folder`, on the same file system as the objects.
     pub fn new(folder: PathBuf) -> Self {
@@ -40,8 +30,8 @@ impl Claims {
     ///
     /// # Errors
     /// The token is void, or the folder cannot be made.
-    pub fn make(&self, token: &str) -> Result<Claim, Refused> {
-        let claim = Claim { folder: self.folder.join(token) };
+    pub fn make(&self, token: &Token) -> Result<Claim, Failure> {
+        let claim = Claim { folder: self.folder_of(token) };
         let made = match fs::create_dir(&claim.folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 fs::create_dir_all(&self.folder).and_then(|()| fs::create_dir(&claim.folder))
@@ -50,15 +40,20 @@ impl Claims {
         };
         match made {
             Ok(()) => Ok(claim),
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Refused::Io(error)),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(failure("make", &claim.folder.display().to_string(), &error))
+            }
             Err(_) if claim.folder.is_dir() => Ok(claim),
-            Err(_) => Err(Refused::Void),
+            Err(_) => Err(Failure::new(
+                FailureKind::Expired,
+                "this step was given up by a recovery: its token may have no effect any more",
+            )),
         }
     }
 
     /// Whether something lies in a step's folder.
-    pub fn holds(&self, token: &str, name: &str) -> bool {
-        exists(&self.folder.join(token).join(name))
+    pub fn holds(&self, token: &Token, name: &str) -> bool {
+        exists(&self.folder_of(token).join(name))
     }
 
     /// Makes a token unusable: puts a file where its folder would be. Whoever wakes up late with
@@ -70,12 +65,21 @@ impl Claims {
     /// The file cannot be written.
     pub fn void(
         &self,
-        token: &str,
+        token: &Token,
+        half_done: impl Fn(&dyn Fn(&str) -> bool) -> bool,
+    ) -> Result<bool, Failure> {
+        let folder = self.folder_of(token);
+        let buried = self.bury(&folder, half_done);
+        buried.map_err(|error| failure("seal", &folder.display().to_string(), &error))
+    }
+
+    fn bury(
+        &self,
+        folder: &Path,
         half_done: impl Fn(&dyn Fn(&str) -> bool) -> bool,
     ) -> io::Result<bool> {
-        let folder = self.folder.join(token);
         loop {
-            match fs::OpenOptions::new().write(true).create_new(true).open(&folder) {
+            match fs::OpenOptions::new().write(true).create_new(true).open(folder) {
                 Ok(_) => return Ok(true),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     fs::create_dir_all(&self.folder)?;
@@ -84,9 +88,9 @@ impl Claims {
                 Err(_) if !folder.is_dir() => return Ok(true),
                 Err(_) => {
                     let away = folder.with_extension("void");
-                    match fs::rename(&folder, &away) {
+                    match fs::rename(folder, &away) {
                         Ok(()) if half_done(&|name| exists(&away.join(name))) => {
-                            fs::rename(&away, &folder)?;
+                            fs::rename(&away, folder)?;
                             return Ok(false);
                         }
                         Ok(()) => fs::remove_dir_all(&away)?,
@@ -99,6 +103,12 @@ impl Claims {
                 }
             }
         }
+    }
+}
+
+impl Claims {
+    fn folder_of(&self, token: &Token) -> PathBuf {
+        self.folder.join(token.as_str())
     }
 }
 
@@ -174,6 +184,14 @@ impl Claim {
 mod tests {
     use super::*;
 
+    fn token(text: &str) -> Token {
+        Token::from_text(text)
+    }
+
+    fn void(claims: &Claims, text: &str) -> bool {
+        claims.make(&token(text)).is_err_and(|it| it.kind == FailureKind::Expired)
+    }
+
     fn desk() -> (tempfile::TempDir, Claims, PathBuf) {
         let folder = tempfile::tempdir().expect("folder");
         let claims = Claims::new(folder.path().join(".steps"));
@@ -184,7 +202,7 @@ mod tests {
     #[test]
     fn what_is_prepared_is_seen_whole_and_only_where_nothing_was() {
         let (_folder, claims, object) = desk();
-        let claim = claims.make("t1").expect("claims");
+        let claim = claims.make(&token("t1")).expect("claims");
         claim.prepare("new", b"one", 0o640, true).expect("writes");
         claim.install_new("new", &object).expect("installs");
         assert_eq!(fs::read(&object).expect("reads"), b"one");
@@ -195,25 +213,25 @@ mod tests {
         claim.install("new", &object).expect("installs over it");
         assert_eq!(fs::read(&object).expect("reads"), b"two");
         claim.take(&object, "old").expect("takes");
-        assert!(!object.exists() && claims.holds("t1", "old"));
+        assert!(!object.exists() && claims.holds(&token("t1"), "old"));
         claim.end();
-        assert!(!claims.holds("t1", "old"));
+        assert!(!claims.holds(&token("t1"), "old"));
     }
 
     #[test]
     fn a_void_token_has_no_effect_any_more() {
         let (_folder, claims, object) = desk();
-        let late = claims.make("t1").expect("claims");
+        let late = claims.make(&token("t1")).expect("claims");
         late.prepare("new", b"late", 0o600, false).expect("writes");
-        assert!(claims.void("t1", |_| false).expect("seals"));
+        assert!(claims.void(&token("t1"), |_| false).expect("seals"));
         assert!(late.install_new("new", &object).is_err() && late.install("new", &object).is_err());
         assert!(late.prepare("new", b"", 0o600, false).is_err());
-        assert!(matches!(claims.make("t1"), Err(Refused::Void)));
+        assert!(void(&claims, "t1"));
         late.end();
-        assert!(matches!(claims.make("t1"), Err(Refused::Void)), "its end does not open it again");
-        assert!(claims.void("t1", |_| false).expect("seals twice"));
-        assert!(claims.void("t2", |_| false).expect("seals what never began"));
-        assert!(matches!(claims.make("t2"), Err(Refused::Void)));
+        assert!(void(&claims, "t1"), "its end does not open it again");
+        assert!(claims.void(&token("t1"), |_| false).expect("seals twice"));
+        assert!(claims.void(&token("t2"), |_| false).expect("seals what never began"));
+        assert!(void(&claims, "t2"));
     }
 
     #[test]
@@ -221,22 +239,22 @@ mod tests {
         let (_folder, claims, object) = desk();
         make_parent(&object).expect("folder");
         fs::write(&object, "kept").expect("writes");
-        let late = claims.make("t1").expect("claims");
-        assert!(claims.void("t1", |_| false).expect("seals"));
+        let late = claims.make(&token("t1")).expect("claims");
+        assert!(claims.void(&token("t1"), |_| false).expect("seals"));
         assert!(late.take(&object, "old").is_err() && object.exists());
     }
 
     #[test]
     fn what_is_half_done_is_not_sealed() {
         let (_folder, claims, object) = desk();
-        let claim = claims.make("t1").expect("claims");
+        let claim = claims.make(&token("t1")).expect("claims");
         claim.prepare("first", b"1", 0o600, false).expect("writes");
         claim.prepare("second", b"2", 0o600, false).expect("writes");
         claim.install("first", &object).expect("installs");
         let half = |holds: &dyn Fn(&str) -> bool| holds("second") && !holds("first");
-        assert!(!claims.void("t1", half).expect("looks"));
+        assert!(!claims.void(&token("t1"), half).expect("looks"));
         claims
-            .make("t1")
+            .make(&token("t1"))
             .expect("the same token goes on")
             .install("second", &object)
             .expect("ends");

@@ -3,9 +3,10 @@
 mod claim;
 mod sync;
 
-pub use claim::{Claim, Claims, Refused};
+pub use claim::{Claim, Claims};
 pub use sync::FolderSync;
 
+use hive_contract::{Failure, FailureKind};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -44,4 +45,27 @@ fn make_parent(file: &Path) -> io::Result<()> {
 /// Whether anything is there, a broken link included.
 pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
+}
+
+/// What a refused file call is to a step. `shown` is the path as a person would name it.
+pub fn failure(verb: &str, shown: &str, error: &io::Error) -> Failure {
+    let kind = match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => FailureKind::Forbidden,
+        ErrorKind::NotADirectory | ErrorKind::IsADirectory => FailureKind::Malformed,
+        ErrorKind::InvalidFilename | ErrorKind::CrossesDevices => FailureKind::Invalid,
+        _ => FailureKind::Unavailable,
+    };
+    let failure = Failure::new(kind, format!("cannot {verb} `{shown}`: {error}"));
+    if kind == FailureKind::Unavailable { failure.retryable() } else { failure }
+}
+
+/// This machine's own identity: files of two machines are two places.
+pub fn machine_id() -> String {
+    let first_line = |path| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    first_line("/etc/machine-id")
+        .or_else(|| first_line("/proc/sys/kernel/hostname"))
+        .unwrap_or_else(|| "this machine".to_owned())
 }
