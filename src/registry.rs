@@ -1,12 +1,31 @@
 //! The only list of providers: which kind and part is served by which provider at which place.
 
 use crate::plan::{LoweredPart, Verbs};
+use hive_contract::address::MAIN;
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
-    Change, Declared, Fields, Invalid, LowerScope, Operation, Place, Provider, StackMark,
+    Change, Declared, Failure, Fields, Invalid, LowerScope, Operation, Place, Provider, StackMark,
 };
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
+
+/// Which provider holds the main part of which kind. A new provider is a line here and one in
+/// [`connect`].
+const KINDS: &[(&str, &str)] = &[("config", "file"), ("check", "check"), ("notify", "notify")];
+
+/// Connects one provider by its name, for a stack in this folder.
+fn connect(name: &str, folder: &Path, settings: &Fields) -> Result<Arc<dyn Provider>, Failure> {
+    Ok(match name {
+        "file" => Arc::new(hive_file::File::connect(folder, settings)?),
+        "check" => Arc::new(hive_check::Check::connect(folder, settings)?),
+        "notify" => Arc::new(hive_notify::Notify::connect(folder, settings)?),
+        other => {
+            let kind = hive_contract::FailureKind::Invalid;
+            return Err(Failure::new(kind, format!("this hive has no provider `{other}`")));
+        }
+    })
+}
 
 /// The connected providers of one stack in one environment.
 pub struct Providers {
@@ -19,6 +38,46 @@ impl Providers {
     /// No provider yet.
     pub fn new(owner: StackMark) -> Self {
         Self { owner, by_place: BTreeMap::new(), by_kind: BTreeMap::new() }
+    }
+
+    /// The providers of a stack, each with the settings that the stack gives its platform.
+    ///
+    /// # Errors
+    /// A provider's name, and why it cannot be connected.
+    pub fn of_stack(
+        owner: StackMark,
+        folder: &Path,
+        platforms: &BTreeMap<String, Fields>,
+    ) -> Result<Self, (String, Failure)> {
+        let mut providers = Self::new(owner);
+        for (kind, name) in KINDS.iter().copied() {
+            let settings = platforms.get(name).cloned().unwrap_or_default();
+            let provider =
+                connect(name, folder, &settings).map_err(|failure| (name.to_owned(), failure))?;
+            let place = providers.add(provider);
+            providers.serve(kind, MAIN, &place);
+        }
+        Ok(providers)
+    }
+
+    /// Connects the recorded places that are not connected yet. One that turns out to be another
+    /// system than the recorded one is left out: its objects cannot be reached from here.
+    pub fn reach(&mut self, folder: &Path, places: &BTreeMap<String, Place>) {
+        for (id, place) in places {
+            if self.by_place.contains_key(id) {
+                continue;
+            }
+            if let Ok(provider) = connect(&place.provider, folder, &place.settings)
+                && provider.place().id() == *id
+            {
+                self.by_place.insert(id.clone(), provider);
+            }
+        }
+    }
+
+    /// The settings of each provider among these places: how a snapshot's own stack is connected.
+    pub fn settings_of(places: &BTreeMap<String, Place>) -> BTreeMap<String, Fields> {
+        places.values().map(|it| (it.provider.clone(), it.settings.clone())).collect()
     }
 
     /// Adds a connected provider and gives its place's id.

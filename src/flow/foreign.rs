@@ -33,8 +33,7 @@ pub async fn value(folder: &Path, reference: &ForeignRef) -> Result<Value, FlowE
     let other = folder.join(&reference.stack);
     let outline = stack::outline(&other, &reference.environment);
     let at = outline.store.unwrap_or_else(|| stack::STORE.to_owned());
-    let name = outline.name.unwrap_or_default();
-    let ledger = Ledger::new(store(&other, &at), &name, &reference.environment);
+    let ledger = Ledger::of_any_stack(store(&other, &at), &reference.environment);
     let (_, snapshot) = ledger.head().await?.ok_or_else(|| {
         missing(format!("the stack `{}` was never applied there", reference.stack))
     })?;
@@ -47,5 +46,7 @@ pub async fn value(folder: &Path, reference: &ForeignRef) -> Result<Value, FlowE
         .values()
         .find_map(|part| part.outputs.get(&reference.output))
         .cloned()
-        .ok_or_else(|| missing(format!("`{}` has no output `{}`", reference.address, reference.output)))
+        .ok_or_else(|| {
+            missing(format!("`{}` has no output `{}`", reference.address, reference.output))
+        })
 }

@@ -53,8 +53,8 @@ impl Session {
             None => self.ledger.head().await?.map(|(_, snapshot)| snapshot),
         };
         let (source, providers) = self.source(ask, recorded.as_ref()).await?;
-        let desired = plan::desire(&source.declared, &providers)
-            .map_err(|wrong| self.wrong(wrong))?;
+        let desired =
+            plan::desire(&source.declared, &providers).map_err(|wrong| self.wrong(wrong))?;
         if let Some(stack) = &self.declared {
             let problems = stack.check_lowered(&desired);
             if !problems.is_empty() && matches!(source.command, Command::Apply) {
@@ -205,7 +205,7 @@ impl Session {
         let none = || FlowError::Usage("there is no whole snapshot to roll back to".to_owned());
         let (head, newest) = self.ledger.head().await?.ok_or_else(none)?;
         for number in self.ledger.snapshots().await?.into_iter().rev() {
-            if number > head.snapshot || (number == head.snapshot && newest.whole) {
+            if number > head.number || (number == head.number && newest.whole) {
                 continue;
             }
             let snapshot = self.snapshot(number).await?;

@@ -3,9 +3,9 @@
 use super::place::ReadVariable;
 use crate::apply::SecretReader;
 use argon2::{Algorithm, Argon2, Params, Version};
+use hive_contract::fingerprint::hex;
 use hive_contract::secret::SecretPlace;
 use hive_contract::{SecretRef, Task};
-use hive_contract::fingerprint::hex;
 use hive_state::Ledger;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
@@ -83,7 +83,8 @@ impl Reader {
 
     fn file(&self, path: &str) -> Result<SecretString, String> {
         let bytes = std::fs::read(self.folder.join(path)).map(Zeroizing::new);
-        let bytes = bytes.map_err(|error| format!("cannot read the secret file `{path}`: {error}"))?;
+        let bytes =
+            bytes.map_err(|error| format!("cannot read the secret file `{path}`: {error}"))?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| format!("the secret file `{path}` is not UTF-8 text"))?;
         let text = text.strip_suffix('\n').unwrap_or(text);

@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::registry::Providers;
 use crate::stack::{self, Stack};
 use hive_contract::{Place, StackMark};
-use hive_state::{FolderStore, Ledger, Snapshot, Store};
+use hive_state::{FolderStore, LeaseTerms, Ledger, Snapshot, Store};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +48,10 @@ impl Session {
         .map_err(FlowError::Stack)?;
         let foreign = foreign::values(&at.folder, parsed.foreign()).await?;
         let declared = parsed.finish(&foreign).map_err(FlowError::Stack)?;
-        let ledger = ledger(&at, &declared.store, &declared.name);
+        let mut ledger = ledger(&at, &declared.store, &declared.name);
+        if let Some(duration_ms) = declared.lease_ms {
+            ledger = ledger.with_terms(LeaseTerms { duration_ms, ..LeaseTerms::default() });
+        }
         let secrets = Reader::new(at.folder.clone(), at.variable.clone(), ledger.clone());
         let stack = declared.name.clone();
         Ok(Self { at, stack, declared: Some(declared), ledger, secrets, clock: SystemClock })
@@ -150,6 +153,7 @@ pub(super) fn store(stack: &Path, folder: &str) -> Arc<dyn Store> {
 
 /// The stack's name as the newest snapshot has it.
 async fn recorded_name(at: &Where, folder: &str) -> Result<Option<String>, FlowError> {
-    let head = ledger(at, folder, "").head().await?;
+    let anybody = Ledger::of_any_stack(store(&at.folder, folder), &at.full_environment());
+    let head = anybody.head().await?;
     Ok(head.map(|(_, snapshot)| snapshot.stack))
 }

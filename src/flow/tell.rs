@@ -58,9 +58,7 @@ impl Session {
             sent.push((address.clone(), self.send(&declared.fields, &message).await));
         }
         match only.filter(|_| sent.is_empty()) {
-            Some(address) => {
-                Err(FlowError::Usage(format!("the stack has no notice `{address}`")))
-            }
+            Some(address) => Err(FlowError::Usage(format!("the stack has no notice `{address}`"))),
             None => Ok(sent),
         }
     }
