@@ -7,5 +7,6 @@ mod bad_input;
 mod house;
 mod lab;
 mod process;
+mod quickstart;
 mod seed;
 mod tour;
