@@ -1,0 +1,124 @@
+//! The suite that every provider passes, on real processes: once with a port, which is ended
+//! before its successor starts, once without.
+
+use crate::world::{CANARY, World, kill, map, with};
+use hive_contract::testing::conformance::{self, Fixtures, Trouble};
+use hive_contract::{Declared, Provider, SecretRef, StackMark, Task, Value};
+use rustix::process::Signal;
+use std::fs;
+use std::sync::Arc;
+
+struct Services {
+    world: World,
+    arguments: &'static [&'static str],
+}
+
+impl Services {
+    fn kept(&self) -> std::path::PathBuf {
+        self.world.path("kept.json")
+    }
+
+    fn record(&self) -> std::path::PathBuf {
+        self.world.path(".hive-run/dev/service.api/service.json")
+    }
+}
+
+impl Fixtures for Services {
+    fn provider(&self) -> Arc<dyn Provider> {
+        Arc::new(self.world.process())
+    }
+
+    fn owner(&self) -> StackMark {
+        self.world.owner()
+    }
+
+    fn declared(&self, version: u32) -> Declared {
+        let text = format!("v{version}");
+        let declared = self.world.declared(self.arguments, &text, 2);
+        let files = map([("/etc/api.toml", Value::Text(format!("version = {version}\n")))]);
+        let mut declared = with(declared, "files", files);
+        if self.arguments == ["serve"] {
+            declared = with(declared, "health.grace", 1_000.into());
+        }
+        declared
+    }
+
+    fn with_secret(&self) -> Option<Declared> {
+        let secret = Value::Secret(SecretRef::env("SECRET"));
+        Some(with(self.declared(1), "environment.SECRET", secret))
+    }
+
+    fn trouble(&self, trouble: Trouble) -> Option<Task<'_, ()>> {
+        let serves = self.arguments == ["serve"];
+        match trouble {
+            Trouble::Slow if serves => self.world.control("slow"),
+            Trouble::Unhealthy if serves => self.world.control("sick"),
+            Trouble::Malformed => {
+                fs::rename(self.record(), self.kept()).expect("moves");
+                fs::write(self.record(), "{").expect("writes");
+            }
+            Trouble::Meddled => {
+                let file = self.world.start_folder(1).join("files/etc/api.toml");
+                fs::write(file, "by hand").expect("writes");
+            }
+            Trouble::Gone => {
+                while let Some(first) = self.world.all().first() {
+                    kill(first.pid, Signal::KILL);
+                }
+                fs::remove_dir_all(self.world.path(".hive-run/dev")).expect("removes");
+            }
+            _ => return None,
+        }
+        Some(Box::pin(async {}))
+    }
+
+    fn calm(&self) -> Task<'_, ()> {
+        if self.kept().exists() {
+            fs::rename(self.kept(), self.record()).expect("moves back");
+        }
+        self.world.control("");
+        Box::pin(async {})
+    }
+
+    fn witness(&self) -> Option<Task<'_, String>> {
+        let seen = self.world.versions().join(", ");
+        Some(Box::pin(async move { seen }))
+    }
+
+    fn polls(&self) -> u32 {
+        12
+    }
+}
+
+async fn conforms(arguments: &'static [&'static str]) -> Vec<&'static str> {
+    let services = Services { world: World::new(), arguments };
+    let not_offered = conformance::run(&services).await.expect("conforms");
+    // The secret reached the services and no file of hive's.
+    let mut open = vec![services.world.path(".hive-run")];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).expect("lists").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let bytes = fs::read(&path).expect("reads");
+                let text = String::from_utf8_lossy(&bytes);
+                assert!(!text.contains(CANARY), "{}", path.display());
+            }
+        }
+    }
+    not_offered
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_with_a_port_conforms() {
+    let not_offered = conforms(&["serve"]).await;
+    assert_eq!(not_offered, ["replace", "forbidden", "unavailable", "upgrade"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_without_a_port_conforms() {
+    let not_offered = conforms(&["idle"]).await;
+    let expected = ["replace", "forbidden", "unavailable", "slow", "unhealthy", "upgrade"];
+    assert_eq!(not_offered, expected);
+}
