@@ -12,10 +12,20 @@ use hive_probe::Ran;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long what has no health must live.
-const ALIVE: Duration = Duration::from_millis(500);
-/// How long health must last: one that dies of its first request is not healthy.
-const SETTLED: Duration = Duration::from_millis(300);
+/// How long it must go well before a replica is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settling {
+    /// How long what has no health must live.
+    pub alive: Duration,
+    /// How long health must last: what dies of its first request is not healthy.
+    pub healthy: Duration,
+}
+
+impl Default for Settling {
+    fn default() -> Self {
+        Self { alive: Duration::from_millis(500), healthy: Duration::from_millis(300) }
+    }
+}
 
 impl Starter<'_> {
     /// Waits until a start of a replica works.
@@ -26,14 +36,15 @@ impl Starter<'_> {
     pub(crate) async fn healthy(&self, run: &Run) -> Result<(), Failure> {
         let black = Blackened::new(&self.spec.fields, self.context.secrets);
         let health = self.spec.health.as_ref();
-        let settled = health.map_or(ALIVE, |_| SETTLED);
-        let longest = health.map_or(ALIVE, |it| it.every).min(Duration::from_secs(1));
+        let Settling { alive, healthy } = self.process.settling;
+        let settled = health.map_or(alive, |_| healthy);
+        let longest = health.map_or(alive, |it| it.every).min(Duration::from_secs(1));
         let begun = Instant::now();
         let mut wait = Duration::from_millis(10);
         let mut good: Option<Instant> = None;
         loop {
             let scan = Scan::read()?;
-            let run = run.again(&scan)?.ok_or_else(|| self.vanished(run))?;
+            let run = run.again(&self.process.layout, &scan)?.ok_or_else(|| self.vanished(run))?;
             if !run.lives() {
                 let when = match good {
                     Some(_) => "right after it was healthy",
@@ -48,7 +59,7 @@ impl Starter<'_> {
                     if good.get_or_insert_with(Instant::now).elapsed() >= settled {
                         return Ok(());
                     }
-                    wait = Duration::from_millis(50);
+                    wait = (settled / 4).clamp(Duration::from_millis(1), Duration::from_millis(50));
                 }
                 Err(sick) => {
                     good = None;
@@ -59,6 +70,11 @@ impl Starter<'_> {
                         return Err(unhealthy(&run, &what, &sick.said, &black));
                     }
                 }
+            }
+            if Instant::now() >= self.deadline {
+                let what = "was not healthy when the time of the step was over";
+                let slow = unhealthy(&run, what, &[], &black);
+                return Err(Failure { kind: FailureKind::TimedOut, ..slow });
             }
             if self.context.cancelled() {
                 return Err(Failure::new(

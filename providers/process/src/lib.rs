@@ -26,6 +26,7 @@ mod steps;
 mod view;
 
 use crate::claims::Claims;
+pub use crate::health::Settling;
 use crate::layout::Layout;
 use crate::logs::Rotation;
 use crate::scan::Scan;
@@ -56,6 +57,8 @@ pub struct Process {
     pub(crate) keeper: PathBuf,
     /// When logs are turned over.
     pub(crate) rotation: Rotation,
+    /// When a replica is believed.
+    pub(crate) settling: Settling,
 }
 
 impl Process {
@@ -80,6 +83,13 @@ impl Process {
     #[must_use]
     pub fn turning_logs(mut self, rotation: Rotation) -> Self {
         self.rotation = rotation;
+        self
+    }
+
+    /// The same with replicas believed sooner or later.
+    #[must_use]
+    pub fn settling(mut self, settling: Settling) -> Self {
+        self.settling = settling;
         self
     }
 

@@ -473,7 +473,7 @@ mod tests {
                 "environment.HIVE_X: names that begin with `HIVE_` are hive's own",
                 "environment.L: a variable is text, a number or a truth value",
                 "files.\"../b\": a file's path has no `.`, `..`, double or last `/`",
-                "files.\"etc/a\": `/etc/a` is the same file below `HIVE_FILES`",
+                "files.etc/a: `/etc/a` is the same file below `HIVE_FILES`",
                 "process.stop.signal: `STOP` is not a signal: use TERM, INT, QUIT, HUP, USR1, \
                  USR2, KILL",
                 "health: say which `port` is meant",

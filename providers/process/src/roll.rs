@@ -3,7 +3,7 @@
 use crate::Process;
 use crate::ending::{Which, end};
 use crate::listeners;
-use crate::perform::{begin, ground, left, look, outcome, stop_of, write_record};
+use crate::perform::{begin, ground, is_done, left, look, outcome, stop_of, write_record};
 use crate::private::unwritten;
 use crate::programs::{Runnable, ready};
 use crate::record::{FORMAT, Service};
@@ -16,6 +16,8 @@ use hive_contract::{Context, Event, Failure, FailureKind, Outcome, Perform, Valu
 use secrecy::ExposeSecret;
 use std::fs;
 use std::io;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Starts what is not there, ends what should not be, and exchanges what differs. With ports a
 /// replica is ended before its successor starts, because both need the same; without, its
@@ -28,17 +30,22 @@ pub(crate) async fn roll(
     request: &Perform,
     context: &Context<'_>,
 ) -> Result<Outcome, Failure> {
+    let deadline = Instant::now() + Duration::from_millis(request.operation.deadline_ms);
     let payload = &request.operation.payload;
     let fields = payload.get(SERVICE).and_then(Value::as_map).ok_or_else(|| {
         Failure::new(FailureKind::Invalid, "the plan does not say what the service is to be")
     })?;
     let spec = Spec::read(fields)?;
     let declared = declared_environment(&spec, context)?;
-    let (view, _) = look(process, request)?;
+    let view = look(process, request)?;
+    if is_done(&view, request) {
+        return outcome(process, request);
+    }
     check_directory(process, &spec)?;
     ground(process, context)?;
     let runnable = prepare(process, &spec).await?;
-    let starter = Starter { process, request, context, spec: &spec, runnable: &runnable, declared };
+    let starter =
+        Starter { process, request, context, spec: &spec, runnable: &runnable, declared, deadline };
     let roll = Roll {
         restart: payload.get(RESTART) == Some(&Value::Bool(true)),
         stop: stop_of(&view),
@@ -49,6 +56,7 @@ pub(crate) async fn roll(
         starter,
     };
     roll.check_ports(&view)?;
+    roll.go_on(0)?;
     begin(process, request, context)?;
     let mut record = Service {
         format: FORMAT,
@@ -103,13 +111,7 @@ impl Roll<'_> {
     async fn all(&self) -> Result<(), Failure> {
         let count = self.starter.spec.replicas;
         for replica in 0..count {
-            if self.starter.context.cancelled() {
-                let address = &self.starter.request.target.address;
-                return Err(Failure::new(
-                    FailureKind::Cancelled,
-                    format!("hive was asked to stop before replica {replica} of {address}"),
-                ));
-            }
+            self.go_on(replica)?;
             self.one(replica).await?;
             let healthy = match self.starter.spec.health {
                 Some(_) => "is healthy",
@@ -122,6 +124,24 @@ impl Roll<'_> {
             .await?;
         self.check_all()?;
         self.clean()
+    }
+
+    /// Between two replicas is where it can be cut off best.
+    fn go_on(&self, replica: u32) -> Result<(), Failure> {
+        let address = &self.starter.request.target.address;
+        if self.starter.context.cancelled() {
+            return Err(Failure::new(
+                FailureKind::Cancelled,
+                format!("hive was asked to stop before replica {replica} of {address}"),
+            ));
+        }
+        if Instant::now() >= self.starter.deadline {
+            return Err(Failure::new(
+                FailureKind::TimedOut,
+                format!("the step's time was over before replica {replica} of {address}"),
+            ));
+        }
+        Ok(())
     }
 
     /// Makes one replica what it should be.
@@ -149,7 +169,7 @@ impl Roll<'_> {
         if !begun {
             self.end(&|run| run.launch.replica == replica, &|seen| of(seen) == Some(replica))
                 .await?;
-            self.check_replica_ports(&self.view()?, replica)?;
+            self.check_replica_ports(replica)?;
         }
         let new = self.starter.start(replica).await?;
         self.starter.healthy(&new).await
@@ -204,16 +224,12 @@ impl Roll<'_> {
     fn check_ports(&self, view: &View) -> Result<(), Failure> {
         (0..self.starter.spec.replicas)
             .filter(|replica| !view.of_replica(*replica).any(|run| self.is_fresh(run)))
-            .try_for_each(|replica| self.check_replica_ports(view, replica))
+            .try_for_each(|replica| self.check_replica_ports(replica))
     }
 
-    fn check_replica_ports(&self, view: &View, replica: u32) -> Result<(), Failure> {
-        let ours = view.members();
+    fn check_replica_ports(&self, replica: u32) -> Result<(), Failure> {
         for (name, port) in self.starter.spec.ports(replica) {
-            if !listeners::listened(port)? {
-                continue;
-            }
-            if let Some(holder) = listeners::foreign(port, &ours, &Scan::read()?)? {
+            if let Some(holder) = self.holder(port)? {
                 return Err(Failure::new(
                     FailureKind::Taken,
                     format!(
@@ -224,6 +240,21 @@ impl Roll<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Who listens on a port and is not of this service; none where it is free.
+    fn holder(&self, port: u16) -> Result<Option<String>, Failure> {
+        let Starter { process, request, .. } = &self.starter;
+        let look = || {
+            let scan = Scan::read()?;
+            let view = View::load(&process.layout, &request.identity, &scan)?;
+            listeners::foreign(port, &view.members(), &scan)
+        };
+        match listeners::listened(port)? && look()?.is_some() {
+            // A process of ours may have begun to listen after the first look.
+            true => look(),
+            false => Ok(None),
+        }
     }
 
     /// Looks at all replicas once more: one may have died while the others were started.

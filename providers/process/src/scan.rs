@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 
 /// One process in one boot of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,32 @@ pub(crate) struct Carried {
     pub(crate) keeper: bool,
     /// Its ports, by the name in the variable: `HTTP`.
     pub(crate) ports: BTreeMap<String, u16>,
+}
+
+/// Which start of which replica is meant.
+pub(crate) struct Meant<'a> {
+    pub(crate) token: &'a Token,
+    pub(crate) replica: u32,
+    /// Our run folder.
+    pub(crate) folder: &'a Path,
+}
+
+impl Meant<'_> {
+    /// A folder that was moved takes its processes along. One that was copied does not: they stay
+    /// with the folder they were started from, as long as there is one.
+    fn is(&self, carried: &Carried) -> bool {
+        carried.token == *self.token
+            && carried.replica == self.replica
+            && carried.belongs(self.folder)
+    }
+}
+
+impl Carried {
+    /// Whether a process may belong to a run folder, by the one it was started from.
+    pub(crate) fn belongs(&self, folder: &Path) -> bool {
+        let theirs = Path::new(&self.folder);
+        theirs == folder || !theirs.exists()
+    }
 }
 
 /// One process that is not dead.
@@ -94,8 +121,8 @@ impl Scan {
 
     /// The processes of one start of one replica: those that carry its token, those below its
     /// keeper, and the recorded first one where its environment cannot be read.
-    pub(crate) fn members(&self, token: &Token, replica: u32, first: Option<&Ident>) -> Vec<Seen> {
-        let of = |carried: &Carried| carried.token == *token && carried.replica == replica;
+    pub(crate) fn members(&self, meant: &Meant<'_>, first: Option<&Ident>) -> Vec<Seen> {
+        let of = |carried: &Carried| meant.is(carried);
         let member = |seen: &&Seen| match &seen.carried {
             Some(carried) => of(carried) && !carried.keeper,
             None => {
@@ -107,22 +134,14 @@ impl Scan {
     }
 
     /// The keeper of one start of one replica.
-    pub(crate) fn keeper(&self, token: &Token, replica: u32) -> Option<&Seen> {
-        self.processes.values().find(|seen| {
-            seen.carried
-                .as_ref()
-                .is_some_and(|it| it.keeper && it.token == *token && it.replica == replica)
-        })
+    pub(crate) fn keeper(&self, meant: &Meant<'_>) -> Option<&Seen> {
+        let keeps = |carried: &Carried| carried.keeper && meant.is(carried);
+        self.processes.values().find(|seen| seen.carried.as_ref().is_some_and(keeps))
     }
 
     /// Whether a process is the one meant.
     pub(crate) fn is(&self, seen: &Seen, meant: &Ident) -> bool {
         seen.pid == meant.pid && seen.started == meant.started && self.boot == meant.boot
-    }
-
-    /// Whether the one meant lives.
-    pub(crate) fn lives(&self, meant: &Ident) -> bool {
-        self.processes.get(&meant.pid).is_some_and(|seen| self.is(seen, meant))
     }
 
     /// What the nearest keeper above a process carries. A process below that carries a mark of its
@@ -320,10 +339,10 @@ mod tests {
     fn this_process_is_seen_and_a_reused_number_is_not_it() {
         let scan = Scan::read().expect("reads");
         let me = ident(i32::try_from(std::process::id()).expect("small"), &scan.boot).expect("me");
-        assert!(scan.lives(&me) && lives(&me));
+        assert!(lives(&me) && scan.processes.contains_key(&me.pid));
         let earlier = Ident { started: me.started - 1, ..me.clone() };
-        assert!(!scan.lives(&earlier) && !lives(&earlier));
+        assert!(!lives(&earlier));
         let boot = Ident { boot: "another".to_owned(), ..me };
-        assert!(!scan.lives(&boot) && !lives(&boot));
+        assert!(!lives(&boot));
     }
 }

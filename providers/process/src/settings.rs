@@ -1,6 +1,7 @@
 //! `[platform.process]`, and what this machine lends.
 
 use crate::Process;
+use crate::health::Settling;
 use crate::keeper;
 use crate::layout::{DIRECTORY, Layout};
 use crate::logs::Rotation;
@@ -45,6 +46,7 @@ pub(crate) fn connect(folder: &Path, settings: &Fields) -> Result<Process, Failu
         base: lent.collect(),
         keeper: keeper::program(),
         rotation: Rotation::default(),
+        settling: Settling::default(),
     })
 }
 

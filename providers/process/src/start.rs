@@ -2,6 +2,7 @@
 
 use crate::Process;
 use crate::claims::{Claim, claim};
+use crate::ending::{Which, end};
 use crate::keeper::{Instruction, Report, keep};
 use crate::layout::file_below;
 use crate::logs::length;
@@ -16,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// How long a keeper may take to say what it did.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,6 +31,8 @@ pub(crate) struct Starter<'a> {
     pub(crate) runnable: &'a Runnable,
     /// The declared variables with their values.
     pub(crate) declared: BTreeMap<String, SecretString>,
+    /// When the step has failed for being too slow.
+    pub(crate) deadline: Instant,
 }
 
 /// The values of the declared variables, secrets resolved.
@@ -65,7 +68,7 @@ impl Starter<'_> {
         let instruction = self.prepare(&view, replica, number)?;
         self.context.guard.may_write()?;
         match self.keep(replica, instruction).await? {
-            Report::Started(_) => self.runnable.check()?,
+            Report::Started(_) => {}
             Report::Claimed => {
                 return Err(Failure::new(
                     FailureKind::Expired,
@@ -80,12 +83,19 @@ impl Starter<'_> {
             }
         }
         let view = self.process.view(&self.request.identity)?;
-        self.own(&view, replica).cloned().ok_or_else(|| {
+        let run = self.own(&view, replica).cloned().ok_or_else(|| {
             Failure::new(
                 FailureKind::Unavailable,
                 format!("{} was started and its folder is gone", self.words(replica)),
             )
-        })
+        })?;
+        if let Err(failure) = self.runnable.check() {
+            // Something else runs than what was planned.
+            let which = Which { runs: &|other| other.folder == run.folder, strays: &|_| false };
+            end(self.process, &self.request.identity, &which, self.spec.stop, self.context).await?;
+            return Err(failure);
+        }
+        Ok(run)
     }
 
     fn words(&self, replica: u32) -> String {

@@ -4,7 +4,7 @@ use crate::layout::{Layout, file_below, identity, log_folder, split};
 use crate::outputs;
 use crate::private::{names, read_json};
 use crate::record::{EXIT, Exit, FILES, FORMAT, Launch, RUN, SERVICE, STARTED, Service, Started};
-use crate::scan::{self, Carried, Scan, Seen};
+use crate::scan::{self, Carried, Meant, Scan, Seen};
 use crate::spec;
 use hive_contract::value::Fields;
 use hive_contract::{Failure, FailureKind, Live, Mark, Status, Token, Value};
@@ -62,11 +62,11 @@ impl Run {
     ///
     /// # Errors
     /// Something of it cannot be read.
-    pub(crate) fn again(&self, scan: &Scan) -> Result<Option<Self>, Failure> {
-        Self::read(self.folder.clone(), scan)
+    pub(crate) fn again(&self, layout: &Layout, scan: &Scan) -> Result<Option<Self>, Failure> {
+        Self::read(layout, self.folder.clone(), scan)
     }
 
-    fn read(folder: PathBuf, scan: &Scan) -> Result<Option<Self>, Failure> {
+    fn read(layout: &Layout, folder: PathBuf, scan: &Scan) -> Result<Option<Self>, Failure> {
         let number = |name: &str| name.rsplit_once('.')?.1.parse().ok();
         let Some(number) = folder.file_name().and_then(|name| number(name.to_str()?)) else {
             return Ok(None);
@@ -76,10 +76,11 @@ impl Run {
         known(launch.format, &folder.join(RUN))?;
         let started: Option<Started> = read_json(&folder.join(STARTED))?;
         let first = started.as_ref().map(|it| &it.process);
+        let meant = Meant { token: &launch.token, replica: launch.replica, folder: &layout.run };
         Ok(Some(Self {
             number,
-            members: scan.members(&launch.token, launch.replica, first),
-            keeper: scan.keeper(&launch.token, launch.replica).cloned(),
+            members: scan.members(&meant, first),
+            keeper: scan.keeper(&meant).cloned(),
             exit: read_json(&folder.join(EXIT))?,
             launch,
             started,
@@ -120,7 +121,7 @@ impl View {
             }
             let replica = folder.join(&name);
             for start in names(&replica)? {
-                runs.extend(Run::read(replica.join(start), scan)?);
+                runs.extend(Run::read(layout, replica.join(start), scan)?);
             }
         }
         runs.sort_by_key(|run| (run.launch.replica, run.launch.token.clone(), run.number));
@@ -333,7 +334,7 @@ fn strays(
         let marked = record.is_some_and(|record| {
             record.mark.as_ref() == Some(&carried.mark) || record.formerly.contains(&carried.mark)
         });
-        (here || marked)
+        (here || (marked && carried.belongs(&layout.run)))
             && !carried.keeper
             && !explained.contains(&(&carried.token, carried.replica))
     };

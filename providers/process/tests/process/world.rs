@@ -16,56 +16,56 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The program that is both keeper and service.
-pub const SUBJECT: &str = env!("CARGO_BIN_EXE_hive-process-subject");
+pub(crate) const SUBJECT: &str = env!("CARGO_BIN_EXE_hive-process-subject");
 /// The value of every secret.
-pub const CANARY: &str = "hive-canary-5f1c0a7e";
+pub(crate) const CANARY: &str = "hive-canary-5f1c0a7e";
 
-pub struct World {
-    pub folder: tempfile::TempDir,
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
     tokens: AtomicU32,
-    pub cancel: AtomicBool,
+    pub(crate) cancel: AtomicBool,
 }
 
 /// One process that says it is of this world's folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Witnessed {
-    pub replica: String,
-    pub version: String,
-    pub pid: i32,
-    pub token: String,
-    pub keeper: bool,
+pub(crate) struct Witnessed {
+    pub(crate) replica: String,
+    pub(crate) version: String,
+    pub(crate) pid: i32,
+    pub(crate) token: String,
+    pub(crate) keeper: bool,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("folder");
         fs::copy(SUBJECT, folder.path().join("subject")).expect("copies");
         Self { folder, tokens: AtomicU32::new(0), cancel: AtomicBool::new(false) }
     }
 
-    pub fn path(&self, below: &str) -> PathBuf {
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)
     }
 
-    pub fn process(&self) -> Process {
+    pub(crate) fn process(&self) -> Process {
         let process = Process::connect(self.folder.path(), &Fields::new()).expect("connects");
         process.kept_by(Path::new(SUBJECT))
     }
 
-    pub fn control(&self, what: &str) {
+    pub(crate) fn control(&self, what: &str) {
         fs::write(self.path("control"), what).expect("writes");
     }
 
-    pub fn owner(&self) -> StackMark {
+    pub(crate) fn owner(&self) -> StackMark {
         let text = str::to_owned;
         StackMark { store: text("s1"), stack: text("shop"), environment: text("dev") }
     }
 
-    pub fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> Mark {
         Mark { owner: self.owner(), address: "service.api".parse().expect("address") }
     }
 
-    pub fn token(&self) -> Token {
+    pub(crate) fn token(&self) -> Token {
         let count = self.tokens.fetch_add(1, Ordering::SeqCst);
         let folder = self.folder.path().to_string_lossy();
         let hash = Fingerprint::of(&(folder, count));
@@ -73,7 +73,7 @@ impl World {
     }
 
     /// `service.api` that runs the subject with these arguments.
-    pub fn declared(&self, arguments: &[&str], version: &str, replicas: i64) -> Declared {
+    pub(crate) fn declared(&self, arguments: &[&str], version: &str, replicas: i64) -> Declared {
         let program = self.path("subject");
         let digest = hive_process::program::digest(&program).expect("digests");
         let mut command = vec![Value::from("./subject")];
@@ -95,8 +95,7 @@ impl World {
         ]);
         if arguments == ["serve"] {
             fields.insert("ports".to_owned(), map([("http", 8080.into())]));
-            let health =
-                map([("http", "/".into()), ("every", 50.into()), ("grace", 5_000.into())]);
+            let health = map([("http", "/".into()), ("every", 50.into()), ("grace", 5_000.into())]);
             fields.insert("health".to_owned(), health);
         }
         Declared {
@@ -113,7 +112,7 @@ impl World {
     }
 
     /// Lowered, with the recorded ports or free ones.
-    pub fn lower(&self, declared: &Declared, recorded: Option<&Lowered>) -> Lowered {
+    pub(crate) fn lower(&self, declared: &Declared, recorded: Option<&Lowered>) -> Lowered {
         let scope = LowerScope { owner: self.owner() };
         let mut lowered = self.process().lower(declared, &scope).expect("lowers");
         let before = recorded.map(|it| Value::Map(it.fields.clone()));
@@ -122,11 +121,11 @@ impl World {
         lowered
     }
 
-    pub async fn live(&self) -> Option<Live> {
+    pub(crate) async fn live(&self) -> Option<Live> {
         self.look().await.expect("can be read").live().cloned()
     }
 
-    pub async fn look(&self) -> Result<Observed, Failure> {
+    pub(crate) async fn look(&self) -> Result<Observed, Failure> {
         let target = Target::main(self.mark().address);
         let identity = "dev/service.api".to_owned();
         let parts = vec![AskOne { target: target.clone(), identity }];
@@ -134,7 +133,7 @@ impl World {
         self.process().observe(&ask).await?.found.remove(&target).expect("is answered")
     }
 
-    pub async fn change(
+    pub(crate) async fn change(
         &self,
         action: Action,
         desired: Option<&Lowered>,
@@ -163,7 +162,7 @@ impl World {
         self.request(operation, managed(desired, recorded), observed.as_ref())
     }
 
-    pub fn request(
+    pub(crate) fn request(
         &self,
         operation: Operation,
         managed: Vec<FieldPath>,
@@ -185,57 +184,56 @@ impl World {
         }
     }
 
-    pub async fn perform(&self, request: &Perform) -> Result<Outcome, Failure> {
+    pub(crate) async fn perform(&self, request: &Perform) -> Result<Outcome, Failure> {
         self.perform_guarded(request, &Unguarded).await
     }
 
-    pub async fn perform_guarded(
+    pub(crate) async fn perform_guarded(
         &self,
         request: &Perform,
         guard: &dyn Guard,
     ) -> Result<Outcome, Failure> {
         let secrets = secrets(request);
-        let context =
-            Context { secrets: &secrets, guard, events: &|_| {}, cancel: &self.cancel };
+        let context = Context { secrets: &secrets, guard, events: &|_| {}, cancel: &self.cancel };
         self.process().perform(request, &context).await
     }
 
-    pub async fn resolve(&self, request: &Perform) -> Resolution {
+    pub(crate) async fn resolve(&self, request: &Perform) -> Resolution {
         let secrets = secrets(request);
-        let context = Context {
-            secrets: &secrets,
-            guard: &Unguarded,
-            events: &|_| {},
-            cancel: &self.cancel,
-        };
+        let context =
+            Context { secrets: &secrets, guard: &Unguarded, events: &|_| {}, cancel: &self.cancel };
         self.process().resolve(request, &context).await.expect("resolves")
     }
 
-    pub async fn create(&self, declared: &Declared) -> Result<Lowered, Failure> {
+    pub(crate) async fn create(&self, declared: &Declared) -> Result<Lowered, Failure> {
         let desired = self.lower(declared, None);
         let request = self.change(Action::Create, Some(&desired), None).await;
         self.perform(&request).await.map(|_| desired)
     }
 
-    pub async fn update(&self, declared: &Declared, recorded: &Lowered) -> Result<Lowered, Failure> {
+    pub(crate) async fn update(
+        &self,
+        declared: &Declared,
+        recorded: &Lowered,
+    ) -> Result<Lowered, Failure> {
         let desired = self.lower(declared, Some(recorded));
         let request = self.change(Action::Update, Some(&desired), Some(recorded)).await;
         self.perform(&request).await.map(|_| desired)
     }
 
-    pub async fn delete(&self, recorded: &Lowered) -> Result<Outcome, Failure> {
+    pub(crate) async fn delete(&self, recorded: &Lowered) -> Result<Outcome, Failure> {
         let request = self.change(Action::Delete, None, Some(recorded)).await;
         self.perform(&request).await
     }
 
     /// The request that takes another one back, from what is there now.
-    pub async fn undo(&self, request: &Perform) -> Perform {
+    pub(crate) async fn undo(&self, request: &Perform) -> Perform {
         let Undo::By(undo) = &request.operation.undo else { panic!("no undo") };
         self.request((**undo).clone(), request.managed.clone(), self.live().await.as_ref())
     }
 
     /// Every live process of this folder, keepers too.
-    pub fn all(&self) -> Vec<Witnessed> {
+    pub(crate) fn all(&self) -> Vec<Witnessed> {
         let run = self.folder.path().canonicalize().expect("is there").join(".hive-run");
         let run = run.to_string_lossy().into_owned();
         let mut found: Vec<Witnessed> =
@@ -245,23 +243,23 @@ impl World {
     }
 
     /// Every live service process of this folder.
-    pub fn services(&self) -> Vec<Witnessed> {
+    pub(crate) fn services(&self) -> Vec<Witnessed> {
         self.all().into_iter().filter(|it| !it.keeper).collect()
     }
 
     /// Replica and version of every live service process.
-    pub fn versions(&self) -> Vec<String> {
+    pub(crate) fn versions(&self) -> Vec<String> {
         let services = self.services();
         services.into_iter().map(|it| format!("{} {}", it.replica, it.version)).collect()
     }
 
     /// How many starts the services themselves have told of.
-    pub fn starts(&self) -> usize {
+    pub(crate) fn starts(&self) -> usize {
         fs::read_to_string(self.path("witness")).unwrap_or_default().lines().count()
     }
 
     /// Looks again until something holds.
-    pub async fn until(&self, what: &str, holds: impl Fn() -> bool) {
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let end = Instant::now() + Duration::from_secs(20);
         while !holds() {
             assert!(Instant::now() < end, "it never came to be that {what}: {:?}", self.all());
@@ -270,7 +268,7 @@ impl World {
     }
 
     /// The one folder of a replica's newest start.
-    pub fn start_folder(&self, replica: u32) -> PathBuf {
+    pub(crate) fn start_folder(&self, replica: u32) -> PathBuf {
         let folder = self.path(&format!(".hive-run/dev/service.api/{replica}"));
         let entries = fs::read_dir(folder).expect("is there").flatten();
         let starts = entries.map(|it| it.path()).filter(|it| it.join("run.json").exists());
@@ -297,13 +295,13 @@ impl Drop for World {
     }
 }
 
-pub fn kill(pid: i32, signal: rustix::process::Signal) {
+pub(crate) fn kill(pid: i32, signal: rustix::process::Signal) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid) {
         let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
-pub fn secrets(request: &Perform) -> Secrets {
+pub(crate) fn secrets(request: &Perform) -> Secrets {
     let mut secrets = Secrets::default();
     for reference in secrets_in(&request.operation.payload) {
         secrets.insert(reference, CANARY.into());
@@ -351,7 +349,7 @@ fn choose(value: &Value, recorded: Option<&Value>) -> Value {
 }
 
 /// A port that nobody listens on, below those that the system gives out, and never the same twice.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let offset = (std::process::id() * 97 + NEXT.fetch_add(1, Ordering::SeqCst)) % 10_000;
@@ -362,7 +360,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-pub fn managed(desired: Option<&Lowered>, recorded: Option<&Lowered>) -> Vec<FieldPath> {
+pub(crate) fn managed(desired: Option<&Lowered>, recorded: Option<&Lowered>) -> Vec<FieldPath> {
     let fields = [desired, recorded].into_iter().flatten().map(|it| &it.fields);
     let leaves: BTreeSet<FieldPath> = fields.flat_map(hive_contract::path::leaves).collect();
     let mut kept: Vec<FieldPath> = Vec::new();
@@ -374,16 +372,16 @@ pub fn managed(desired: Option<&Lowered>, recorded: Option<&Lowered>) -> Vec<Fie
     kept
 }
 
-pub fn table<const N: usize>(pairs: [(&str, Value); N]) -> Fields {
+pub(crate) fn table<const N: usize>(pairs: [(&str, Value); N]) -> Fields {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-pub fn map<const N: usize>(pairs: [(&str, Value); N]) -> Value {
+pub(crate) fn map<const N: usize>(pairs: [(&str, Value); N]) -> Value {
     Value::Map(table(pairs))
 }
 
 /// Puts a value at a path of a declaration.
-pub fn with(mut declared: Declared, path: &str, value: Value) -> Declared {
+pub(crate) fn with(mut declared: Declared, path: &str, value: Value) -> Declared {
     hive_contract::path::set(&mut declared.fields, &FieldPath::parse(path), value);
     declared
 }
