@@ -38,9 +38,10 @@ impl Graph {
         self.ready.pop_first()
     }
 
-    /// Takes this step out of those that may begin.
+    /// Takes this step out of those that may begin, now and later: it was begun already.
     pub(super) fn remove(&mut self, step: u32) {
         self.ready.remove(&step);
+        self.waits.remove(&step);
     }
 
     /// Gives back a step that was taken: it may begin once more.
@@ -90,6 +91,17 @@ mod tests {
         graph.done(3);
         assert_eq!(graph.take(), Some(4));
         assert!(graph.nothing_ready());
+    }
+
+    #[test]
+    fn a_step_that_was_begun_already_never_becomes_ready() {
+        let mut graph = graph(&[(1, &[]), (2, &[1]), (3, &[2])]);
+        graph.remove(2);
+        assert_eq!(graph.take(), Some(1));
+        graph.done(1);
+        assert_eq!(graph.take(), None, "2 is under way, although 1 was passed after it");
+        graph.done(2);
+        assert_eq!(graph.take(), Some(3));
     }
 
     #[test]

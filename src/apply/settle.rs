@@ -4,6 +4,7 @@
 use super::model::ApplyError;
 use super::one_step::{self, Attempt};
 use super::work::Work;
+use crate::plan::Step;
 use hive_contract::mark::Way;
 use hive_contract::{Ask, AskOne, Observed, Outcome, Remains, Resolution};
 use hive_state::{Begun, Journal, Record, StepState};
@@ -115,6 +116,9 @@ pub(super) async fn once_more(work: &Work<'_>, journal: &Journal) -> Result<(), 
             let attempt = Attempt { way, begun: begun.clone(), cut: Default::default() };
             match one_step::look(work, &attempt).await {
                 Ok(Resolution::NotStarted { .. }) => {}
+                // What is live is neither what the attempt expected nor what it would have left,
+                // because the step before it was taken back: it can come to nothing any more.
+                Ok(Resolution::Foreign { .. }) if taken_back_since(work, journal, step) => {}
                 Ok(_) => {
                     return Err(ApplyError::Unsettled {
                         step: *number,
@@ -130,4 +134,12 @@ pub(super) async fn once_more(work: &Work<'_>, journal: &Journal) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Whether another step about the same part was taken back.
+fn taken_back_since(work: &Work<'_>, journal: &Journal, step: &Step) -> bool {
+    journal.replay().steps.iter().any(|(number, record)| {
+        let other = work.step(*number).is_ok_and(|it| it.target == step.target);
+        *number != step.number && other && record.state == StepState::Undone
+    })
 }

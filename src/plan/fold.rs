@@ -340,7 +340,7 @@ impl Story<'_, '_> {
         }
         let mut now = self.before.cloned();
         let mut beside = None;
-        for step in &self.steps {
+        for step in self.in_order_of_time() {
             let Some(record) = self.folding.replay.steps.get(&step.number) else { continue };
             let other = |part: &Part| part.place != step.place || part.identity != step.identity;
             match step.action {
@@ -358,6 +358,14 @@ impl Story<'_, '_> {
             }
         }
         Ok((now, beside))
+    }
+
+    /// The steps in the order in which what is there now came about: those that were taken back
+    /// come last, the last of them first.
+    fn in_order_of_time(&self) -> impl Iterator<Item = &'_ Step> {
+        let undone = |step: &&Step| self.folding.replay.state(step.number) == StepState::Undone;
+        let there = self.steps.iter().copied().filter(move |step| !undone(step));
+        there.chain(self.steps.iter().copied().rev().filter(undone))
     }
 
     /// Whether what this step makes is made before the other one is taken away.

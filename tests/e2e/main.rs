@@ -6,7 +6,7 @@
 mod bad_input;
 mod house;
 mod lab;
+mod memory;
 mod process;
-mod quickstart;
 mod seed;
 mod tour;
