@@ -217,7 +217,7 @@ impl Session {
     }
 
     /// A provider's words about the declared resources, with their place in the TOML.
-    fn wrong(&self, wrong: Vec<(Address, hive_contract::Invalid)>) -> FlowError {
+    pub(super) fn wrong(&self, wrong: Vec<(Address, hive_contract::Invalid)>) -> FlowError {
         match &self.declared {
             Some(stack) => FlowError::Stack(
                 wrong.iter().map(|(address, it)| stack.problem_at(address, it)).collect(),

@@ -158,6 +158,14 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// A remark on a line of its own.
+pub fn note(text: &str, style: Style) -> String {
+    let mut out = String::new();
+    let text = super::clean::clean(text);
+    Line::new().with(Paint::Care, "! ").plain(text).write(&mut out, style, 2);
+    out
+}
+
 /// At most so many columns of a text, with `…` where something was left out.
 pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {

@@ -6,7 +6,12 @@
 
 pub mod clean;
 pub mod error;
+pub mod explain;
+pub mod history;
+pub mod lease;
 pub mod line;
+pub mod logs;
+pub mod output;
 pub mod plan_html;
 pub mod plan_json;
 pub mod plan_markdown;
@@ -16,12 +21,14 @@ pub mod progress;
 pub mod reading;
 pub mod report;
 pub mod screen;
+pub mod snapshot;
+pub mod status;
 pub mod style;
 pub mod value;
 pub mod words;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 pub use progress::ProgressMode;
 pub use reading::About;

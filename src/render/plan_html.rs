@@ -149,6 +149,7 @@ fn close(open: &mut bool, out: &mut String) {
 
 fn field(row: &FieldRow, change: &FieldChange, out: &mut String) {
     let value = match change {
+        FieldChange::Is(value) => format!("<span>{}</span>", escape(value)),
         FieldChange::Set(value) => format!("<span class=\"good\">+ {}</span>", escape(value)),
         FieldChange::Reset(value) => format!("<span class=\"bad\">- {}</span>", escape(value)),
         FieldChange::FromTo(before, after) => format!(

@@ -25,17 +25,47 @@ struct PlanResult<'a> {
     plan: &'a Plan,
 }
 
-/// The plan as one JSON document with a line end.
-pub fn json(plan: &Plan, about: &About) -> String {
+#[derive(Serialize)]
+struct SummaryLine<'a> {
+    format: u32,
+    is: &'static str,
+    digest: String,
+    empty: bool,
+    counts: BTreeMap<Action, u64>,
+    unchanged: u32,
+    notes: &'a [String],
+    saved: &'a Option<String>,
+}
+
+/// What a plan comes to, as one line of JSON: the first line of an apply with `--format json`.
+pub fn summary(plan: &Plan, about: &About) -> String {
+    line(&SummaryLine {
+        format: FORMAT,
+        is: "planned",
+        digest: plan.digest().to_string(),
+        empty: plan.is_empty(),
+        counts: counts(plan),
+        unchanged: plan.kept,
+        notes: &about.notes,
+        saved: &about.saved,
+    })
+}
+
+fn counts(plan: &Plan) -> BTreeMap<Action, u64> {
     let mut counts = BTreeMap::new();
     for change in &plan.changes {
         *counts.entry(change.action).or_default() += 1;
     }
+    counts
+}
+
+/// The plan as one JSON document with a line end.
+pub fn json(plan: &Plan, about: &About) -> String {
     document(&PlanResult {
         format: FORMAT,
         digest: plan.digest().to_string(),
         empty: plan.is_empty(),
-        counts,
+        counts: counts(plan),
         unchanged: plan.kept,
         base_at_ms: about.base_at_ms,
         notes: &about.notes,
@@ -52,6 +82,11 @@ pub fn document<T: Serialize>(content: &T) -> String {
 /// Anything as one line of JSON.
 pub fn line<T: Serialize>(content: &T) -> String {
     with_end(serde_json::to_string(content))
+}
+
+/// That there is nothing to say, as one line of JSON.
+pub fn nothing(why: &str) -> String {
+    line(&serde_json::json!({ "format": FORMAT, "is": "nothing", "why": why }))
 }
 
 fn with_end(written: serde_json::Result<String>) -> String {

@@ -168,6 +168,7 @@ fn field_lines(fields: &[FieldRow]) -> Vec<String> {
             false => format!("   ({})", notes.join(", ")),
         };
         match change {
+            FieldChange::Is(value) => lines.push(format!("  {field} = {value}{notes}")),
             FieldChange::Set(value) => lines.push(format!("+ {field} = {value}{notes}")),
             FieldChange::Reset(value) => lines.push(format!("- {field} = {value}{notes}")),
             FieldChange::FromTo(before, after) => {

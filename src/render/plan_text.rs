@@ -97,7 +97,8 @@ fn hang(column: usize, style: Style) -> usize {
     if column * 2 <= style.width { column } else { FIELD_AT + 2 }
 }
 
-fn fields(rows: &[FieldRow], style: Style, out: &mut String) {
+/// Fields, one below the other.
+pub fn fields(rows: &[FieldRow], style: Style, out: &mut String) {
     let widest = rows.iter().map(|row| columns(&row.field)).max().unwrap_or(0).min(WIDEST_FIELD);
     for row in rows {
         field(row, FIELD_AT + widest + 2, style, out);
@@ -107,6 +108,7 @@ fn fields(rows: &[FieldRow], style: Style, out: &mut String) {
 fn field(row: &FieldRow, value_at: usize, style: Style, out: &mut String) {
     let line = Line::indented(FIELD_AT).plain(row.field.clone());
     let mut line = match &row.change {
+        FieldChange::Is(value) => line.to_column(value_at).plain(value.clone()),
         FieldChange::Set(value) => line.to_column(value_at).with(Paint::Good, format!("+ {value}")),
         FieldChange::Reset(value) => {
             line.to_column(value_at).with(Paint::Bad, format!("- {value}"))

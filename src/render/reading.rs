@@ -91,6 +91,8 @@ pub struct FieldRow {
 /// Before and after of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldChange {
+    /// It is so.
+    Is(String),
     /// It is set where it was not.
     Set(String),
     /// It is no longer declared.
@@ -299,6 +301,35 @@ fn all_set(fields: &Fields, knows: value::Knows<'_>) -> Vec<FieldRow> {
         .collect()
 }
 
+/// The fields of one table.
+pub fn field_rows(fields: &Fields) -> Vec<FieldRow> {
+    all_set(fields, &|_| None)
+}
+
+/// What differs between two tables, field by field.
+pub fn between(before: &Fields, after: &Fields) -> Vec<FieldRow> {
+    let mut paths = leaves(before);
+    paths.extend(leaves(after));
+    paths.sort();
+    paths.dedup();
+    paths
+        .into_iter()
+        .filter(|path| get(before, path) != get(after, path))
+        .map(|path| {
+            let readable = |fields: &Fields| {
+                let value = get(fields, &path)?;
+                Some(value::as_time(&path, value).unwrap_or_else(|| value.clone()))
+            };
+            let (before, after) = (readable(before), readable(after));
+            FieldRow {
+                field: clean(&path.to_string()),
+                change: before_after(before.as_ref(), after.as_ref(), &|_| None),
+                notes: Vec::new(),
+            }
+        })
+        .collect()
+}
+
 fn set(value: &Value, knows: value::Knows<'_>) -> FieldChange {
     match value::many_lines(Some(value)) {
         Some(text) => FieldChange::Lines(diff("", text)),
@@ -475,7 +506,8 @@ fn lints(plan: &Plan) -> Vec<String> {
     lints
 }
 
-fn secret(reference: &str, seen: SecretSeen) -> String {
+/// A secret and whether it was seen.
+pub(super) fn secret(reference: &str, seen: SecretSeen) -> String {
     let seen = match seen {
         SecretSeen::Same => "seen, the same as last used",
         SecretSeen::Moved => "seen, another than last used",

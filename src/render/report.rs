@@ -51,7 +51,7 @@ fn headline(report: &Report, plan: Option<&Plan>) -> Line {
     let (paint, word, more) = match report.ending {
         Ending::Applied => (Paint::Good, "applied", steps),
         Ending::RolledBack => {
-            (Paint::Bad, "failed, and taken back", ": all that was begun is as before".to_owned())
+            (Paint::Bad, "failed, and rolled back", ": all that was begun is as before".to_owned())
         }
         Ending::Halted => {
             (Paint::Bad, "failed, and halted", ": what was begun is left as it is".to_owned())

@@ -130,6 +130,11 @@ impl Ledger {
         self
     }
 
+    /// On what terms it gives leases.
+    pub fn terms(&self) -> LeaseTerms {
+        self.terms
+    }
+
     /// The store's place, as a person knows it.
     pub fn describe(&self) -> String {
         self.store.describe()

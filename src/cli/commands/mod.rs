@@ -1,0 +1,30 @@
+//! One file per command: arguments in, request out.
+
+pub mod adopt;
+pub mod apply;
+pub mod completions;
+pub mod destroy;
+pub mod dev;
+pub mod drift;
+pub mod explain;
+pub mod forget;
+pub mod freeze;
+pub mod history;
+pub mod init;
+pub mod lease;
+pub mod logs;
+pub mod man;
+pub mod moving;
+pub mod note;
+pub mod notify;
+pub mod output;
+pub mod plan;
+pub mod recover;
+pub mod restart;
+pub mod restore;
+pub mod rollback;
+pub mod schema;
+pub mod show;
+pub mod snapshot;
+pub mod status;
+pub mod validate;

@@ -1,0 +1,226 @@
+//! From a request to a changed world: plan, show, ask, apply, report. Shared by every command that
+//! changes something.
+
+use super::args::{Changing, Format};
+use super::confirm::confirm;
+use super::desk::Desk;
+use super::ended::Ended;
+use super::exit::Exit;
+use crate::apply::{ApplyError, Interrupt, Progress, Report, Settle};
+use crate::flow::{self, Ask, FlowError, Planned, Session};
+use crate::plan::{Command, Plan};
+use crate::render::progress::Watcher;
+use crate::render::{About, plan_json, plan_text, report, words};
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often a plan is made anew when what it was made from moves before it has begun.
+const ROUNDS: u32 = 3;
+
+/// How a command goes about its change.
+pub struct How {
+    /// `-y`.
+    pub yes: bool,
+    /// `--format json`.
+    pub json: bool,
+    /// `-o`.
+    pub output: Option<PathBuf>,
+    /// `--save`.
+    pub save: bool,
+}
+
+impl How {
+    /// As the arguments say.
+    pub fn of(changing: &Changing) -> Self {
+        Self {
+            yes: changing.yes,
+            json: changing.format == Format::Json,
+            output: changing.output.clone(),
+            save: changing.save,
+        }
+    }
+}
+
+/// Plans, shows the plan, asks, applies it and reports.
+///
+/// # Errors
+/// There is no plan, it was not confirmed, or it could not be applied.
+pub async fn change(desk: &Desk, session: &Session, ask: &Ask, how: &How) -> Result<Exit, Ended> {
+    let mut round = 1;
+    loop {
+        let planned = session.plan(ask).await?;
+        if how.output.is_some() || how.save {
+            let saved = keep(desk, session, &planned.plan, how.output.as_deref(), how.save).await?;
+            show(desk, &planned, Some(saved), how.json);
+            return Ok(Exit::Done);
+        }
+        show(desk, &planned, None, how.json);
+        let freezes = planned.plan.freezes && planned.frozen.is_none();
+        if planned.plan.is_empty() && !freezes {
+            return Ok(Exit::Done);
+        }
+        confirm(desk, &question(&planned.plan), how.yes, how.json)?;
+        match perform(desk, session, &planned.plan, Some(&planned), how.json).await {
+            Err(Ended::Flow(FlowError::Apply(ApplyError::Stale(moved)))) if round < ROUNDS => {
+                round += 1;
+                let moved = words::list(&moved);
+                desk.note(&format!("{moved}: nothing was begun, and it is planned once more"));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Applies a plan and reports.
+///
+/// # Errors
+/// It was refused before the first effect, or could not be followed to its end.
+pub async fn perform(
+    desk: &Desk,
+    session: &Session,
+    plan: &Plan,
+    planned: Option<&Planned>,
+    json: bool,
+) -> Result<Exit, Ended> {
+    let watcher = Watcher::new(&desk.screen);
+    let interrupt = Interrupt::default();
+    let says = |progress: Progress| watcher.see(&progress);
+    let command = plan.command.to_string();
+    let applying = async {
+        match planned {
+            Some(planned) => {
+                session.apply(plan, &planned.providers, &command, &says, &interrupt).await
+            }
+            None => session.apply_saved(plan, &command, &says, &interrupt).await,
+        }
+    };
+    let came = listening(applying, &interrupt, &says).await;
+    drop(watcher);
+    let ended = came?;
+    tell(desk, &ended, Some(plan), json);
+    Ok(Exit::of_report(&ended))
+}
+
+/// Settles an interrupted apply and reports; nothing where none is open.
+///
+/// # Errors
+/// It cannot be settled, or somebody else holds the lease.
+pub async fn settle(
+    desk: &Desk,
+    session: &Session,
+    settle: Settle,
+    json: bool,
+) -> Result<Option<Report>, Ended> {
+    let plan = session.open_plan().await?;
+    let watcher = Watcher::new(&desk.screen);
+    let interrupt = Interrupt::default();
+    let says = |progress: Progress| watcher.see(&progress);
+    let recovering = session.recover(settle, &says, &interrupt);
+    let came = listening(recovering, &interrupt, &says).await;
+    drop(watcher);
+    let ended = came?;
+    if let Some(ended) = &ended {
+        tell(desk, ended, plan.as_ref(), json);
+    }
+    Ok(ended)
+}
+
+/// Runs something while Ctrl-C and TERM are pressed onto its interrupt.
+async fn listening<T>(
+    work: impl Future<Output = T>,
+    interrupt: &Interrupt,
+    says: &(dyn Fn(Progress) + Send + Sync),
+) -> T {
+    let listen = async {
+        // Without handlers a signal ends hive at once, which recovery settles as any crash.
+        let (Ok(mut int), Ok(mut term)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::select! {
+                _ = int.recv() => {}
+                _ = term.recv() => {}
+            }
+            interrupt.press();
+            if interrupt.times() == 1 {
+                says(Progress::Note {
+                    message: "stopping: no new step begins, those under way are waited for; \
+                              once more leaves at once"
+                        .to_owned(),
+                });
+            }
+        }
+    };
+    tokio::select! {
+        came = work => came,
+        () = listen => std::future::pending().await,
+    }
+}
+
+/// Writes or saves a plan, and says where.
+///
+/// # Errors
+/// It cannot be written.
+pub async fn keep(
+    desk: &Desk,
+    session: &Session,
+    plan: &Plan,
+    output: Option<&Path>,
+    save: bool,
+) -> Result<String, Ended> {
+    let mut places = Vec::new();
+    if let Some(file) = output {
+        flow::write_plan(&desk.outside.folder.join(file), plan)?;
+        places.push(format!("saved to {}", file.display()));
+    }
+    if save {
+        let digest = session.save_plan(plan).await?;
+        places.push(format!("saved in the store as {}", digest.short()));
+    }
+    Ok(places.join(", "))
+}
+
+/// What is known beside a plan.
+pub fn about(desk: &Desk, planned: &Planned, saved: Option<String>) -> About {
+    let mut notes = Vec::new();
+    if let Some(open) = &planned.open {
+        notes.push(format!(
+            "the apply {} was interrupted and is still open; what it did is folded in",
+            open.apply
+        ));
+    }
+    if let Some(freeze) = &planned.frozen {
+        notes.push(format!("frozen by {}: {}", freeze.who, freeze.why));
+    }
+    About { base_at_ms: planned.base_at_ms, now_ms: desk.now_ms(), saved, notes }
+}
+
+fn show(desk: &Desk, planned: &Planned, saved: Option<String>, json: bool) {
+    let about = about(desk, planned, saved);
+    if json {
+        desk.screen.result(&plan_json::summary(&planned.plan, &about));
+    } else if !desk.everywhere.quiet {
+        desk.screen.result(&plan_text::text(&planned.plan, &about, desk.screen.result_style()));
+    }
+}
+
+/// The end of an apply.
+pub fn tell(desk: &Desk, ended: &Report, plan: Option<&Plan>, json: bool) {
+    let text = match json {
+        true => report::json(ended),
+        false => report::text(ended, plan, desk.screen.result_style()),
+    };
+    desk.screen.result(&text);
+}
+
+/// What is asked before a plan is applied.
+pub fn question(plan: &Plan) -> String {
+    let place = format!("{} in {}", plan.stack, plan.environment);
+    match &plan.command {
+        Command::Destroy => format!("Take away all of {place}?"),
+        Command::Apply => format!("Apply this to {place}?"),
+        other => format!("Go on with `{other}` of {place}?"),
+    }
+}

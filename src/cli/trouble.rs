@@ -1,0 +1,132 @@
+//! What ended a command, in words, and what to do about it. Hints are written here and nowhere else.
+
+use crate::apply::ApplyError;
+use crate::flow::FlowError;
+use crate::plan::PlanError;
+use crate::render::error::Trouble;
+use crate::render::words::{ago, moment};
+use hive_state::LedgerError;
+
+/// Words and hints for an error.
+pub fn of(error: &FlowError, now_ms: u64) -> Trouble {
+    let message = error.to_string();
+    match error {
+        FlowError::Plan(errors) => plan(errors),
+        FlowError::Apply(error) => apply(error, now_ms),
+        FlowError::Ledger(error) => ledger(error, now_ms),
+        FlowError::PlanFile { .. } => {
+            Trouble::new(message).hint("make the plan again: `hive plan -o FILE`")
+        }
+        FlowError::OtherPlan(_) => Trouble::new(message)
+            .hint("give the stack's folder with `--stack`, or the environment with `-e`"),
+        FlowError::NoStack(_) => {
+            Trouble::new(message).hint("`hive init` starts one; or name a stack's folder")
+        }
+        FlowError::NoSnapshot { .. } => {
+            Trouble::new(message).hint("`hive snapshot list` shows which there are")
+        }
+        FlowError::Secret(_) => {
+            Trouble::new(message).hint("set the variable, or make the file readable")
+        }
+        FlowError::Foreign { reference, .. } => Trouble::new(message).hint(format!(
+            "apply that stack first: `hive apply {} -e {}`",
+            reference.stack, reference.environment
+        )),
+        FlowError::Stack(_)
+        | FlowError::Io { .. }
+        | FlowError::Connect { .. }
+        | FlowError::Usage(_) => Trouble::new(message),
+    }
+}
+
+fn plan(errors: &[PlanError]) -> Trouble {
+    let mut trouble = match errors {
+        [one] => Trouble::new(format!("there is no plan: {one}")),
+        many => many
+            .iter()
+            .fold(Trouble::new("there is no plan"), |trouble, it| trouble.detail(it.to_string())),
+    };
+    let mut hints: Vec<String> = errors.iter().filter_map(plan_hint).collect();
+    hints.sort();
+    hints.dedup();
+    trouble.hints = hints;
+    trouble
+}
+
+fn plan_hint(error: &PlanError) -> Option<String> {
+    Some(match error {
+        PlanError::Exists { target, .. } => {
+            format!("`hive adopt {}` takes it into hive", target.address)
+        }
+        PlanError::Foreign { .. } => {
+            "if it is this stack's and its store was lost, add `--take-over`; \
+             else give this one another name"
+                .to_owned()
+        }
+        PlanError::Unmarked { target } => {
+            format!("`hive forget {}` lets go of it; then remove it by hand", target.address)
+        }
+        PlanError::Protected { address, .. } => {
+            format!("take `protect = true` away from `{address}` first, or `hive forget` it")
+        }
+        PlanError::Missing { .. } | PlanError::Unknown(_) => {
+            "`hive status` lists what is recorded".to_owned()
+        }
+        PlanError::NoPort { .. } => {
+            "widen `ports` under `[platform.process]`, or stop what holds them".to_owned()
+        }
+        PlanError::Form { .. } => "use the hive that wrote it, or a newer one".to_owned(),
+        _ => return None,
+    })
+}
+
+fn apply(error: &ApplyError, now_ms: u64) -> Trouble {
+    match error {
+        ApplyError::Stale(moved) => moved
+            .iter()
+            .fold(Trouble::new("the plan is stale, so nothing was begun"), |trouble, it| {
+                trouble.detail(it.clone())
+            })
+            .hint("make the plan again: `hive plan`"),
+        ApplyError::Refused(why) if why.contains("frozen") => {
+            Trouble::new(why.clone()).hint("`hive unfreeze` lets it go again")
+        }
+        ApplyError::Untrusted(why) => {
+            Trouble::new(why.clone()).hint("make the plan again: `hive plan -o FILE`")
+        }
+        ApplyError::Open { .. } => Trouble::new(error.to_string())
+            .hint("`hive recover` goes on with it, `hive recover --back` takes it back"),
+        ApplyError::Ledger(error) => ledger(error, now_ms),
+        ApplyError::Unsettled { target, .. } => Trouble::new(error.to_string())
+            .hint(format!("look at `{target}`; then `hive recover --close` records what is there")),
+        ApplyError::NoPlace(_) => Trouble::new(error.to_string())
+            .hint("apply on the machine and with the settings that it was planned for"),
+        ApplyError::Expired(_) => Trouble::new(error.to_string())
+            .hint("`hive lease show` says who holds it; `hive status` shows what is"),
+        ApplyError::Refused(_) | ApplyError::Unreadable { .. } | ApplyError::LeftAtOnce => {
+            Trouble::new(error.to_string())
+        }
+    }
+}
+
+fn ledger(error: &LedgerError, now_ms: u64) -> Trouble {
+    match error {
+        LedgerError::Held { holder, apply, since_ms } => Trouble::new(format!(
+            "{} (pid {} on {}) holds the lease since {} ({})",
+            holder.who,
+            holder.pid,
+            holder.host,
+            moment(*since_ms),
+            ago(*since_ms, now_ms),
+        ))
+        .detail(format!("for the apply {apply}"))
+        .hint(
+            "wait for it; where it is gone for good, `hive recover --wait` or `hive lease break`",
+        ),
+        LedgerError::Damaged(_) => Trouble::new(error.to_string())
+            .hint("nothing was changed; put the file back from a copy of the store"),
+        LedgerError::Fenced { .. } | LedgerError::Lost(_) => Trouble::new(error.to_string())
+            .hint("`hive lease show` says who holds it; `hive status` shows what is"),
+        _ => Trouble::new(error.to_string()),
+    }
+}

@@ -1,0 +1,241 @@
+//! What is: each recorded part beside the live one, and what moved.
+
+use super::clean::clean;
+use super::line::{Line, columns};
+use super::plan_json::{FORMAT, document};
+use super::style::{Paint, Style};
+use super::value;
+use super::words::{ago, list};
+use crate::flow::{Drifted, PartStatus, Status};
+use hive_contract::{FieldPath, Target, Value};
+use hive_state::{Freeze, LeaseBody};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Of what the status is.
+pub struct Here<'a> {
+    /// The stack.
+    pub stack: &'a str,
+    /// The environment, with its instance.
+    pub environment: &'a str,
+    /// Now.
+    pub now_ms: u64,
+}
+
+/// Everything, as a person reads it.
+pub fn text(status: &Status, here: &Here<'_>, style: Style) -> String {
+    let mut out = String::new();
+    head(status, here).write(&mut out, style, 2);
+    for remark in remarks(status, here) {
+        Line::new().with(Paint::Care, "! ").plain(remark).write(&mut out, style, 2);
+    }
+    let widest = status.parts.keys().map(|it| columns(&it.to_string())).max().unwrap_or(0);
+    let widest = widest.min(40);
+    for (target, part) in &status.parts {
+        row(target, part, widest, style, &mut out);
+    }
+    if let Some(recorded) = &status.recorded {
+        let silent: Vec<String> = recorded
+            .resources
+            .keys()
+            .filter(|address| !status.parts.keys().any(|it| it.address == **address))
+            .map(ToString::to_string)
+            .collect();
+        if !silent.is_empty() {
+            Line::new()
+                .with(Paint::Dim, "nothing live to look at: ")
+                .plain(silent.join(", "))
+                .write(&mut out, style, 2);
+        }
+    }
+    out
+}
+
+fn head(status: &Status, here: &Here<'_>) -> Line {
+    let place = format!("{} · {}", clean(here.stack), clean(here.environment));
+    let what = match &status.recorded {
+        None => "nothing was applied yet".to_owned(),
+        Some(snapshot) => {
+            let partial = if snapshot.whole { "" } else { ", partial" };
+            format!("snapshot {}{partial} ({})", snapshot.number, ago(snapshot.at_ms, here.now_ms))
+        }
+    };
+    Line::new().with(Paint::Bold, place).plain(format!(" · {what}"))
+}
+
+fn remarks(status: &Status, here: &Here<'_>) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(open) = &status.open {
+        remarks.push(format!(
+            "the apply {} was interrupted and is still open: `hive recover` settles it",
+            clean(&open.apply)
+        ));
+    }
+    if let Some(Freeze { who, why, at_ms }) = &status.frozen {
+        let when = ago(*at_ms, here.now_ms);
+        remarks.push(format!("frozen by {} {when}: {}", clean(who), clean(why)));
+    }
+    if let Some(holder) = status.lease.as_ref().and_then(|it| it.holder.as_ref()) {
+        remarks.push(format!("{} (pid {}) is applying now", clean(&holder.who), holder.pid));
+    }
+    remarks
+}
+
+fn row(target: &Target, part: &PartStatus, widest: usize, style: Style, out: &mut String) {
+    let (paint, word) = match (part.unreadable, part.ready) {
+        (true, _) => (Paint::Bad, "unreadable"),
+        (_, true) => (Paint::Good, "ready"),
+        (_, false) => (Paint::Bad, "not ready"),
+    };
+    let line = Line::new()
+        .plain(target.to_string())
+        .to_column(widest + 2)
+        .with(paint, format!("{word:<10}"))
+        .plain(format!("  {}", clean(&part.summary)));
+    let url = part.outputs.get("url").and_then(Value::as_text).filter(|_| !part.unreadable);
+    let line = match url {
+        Some(url) => line.with(Paint::Dim, format!("  {}", clean(url))),
+        None => line,
+    };
+    line.write(out, style, widest + 4);
+    part.drift.iter().for_each(|it| drifted(it, style, out));
+}
+
+fn drifted(drift: &Drifted, style: Style, out: &mut String) {
+    let line = Line::indented(6).with(Paint::Care, drift_words(drift));
+    line.write(out, style, 8);
+}
+
+fn drift_words(drift: &Drifted) -> String {
+    let show = |it: &Option<Value>| match it {
+        None => "nothing".to_owned(),
+        Some(value) => value::show(value, &|_| None),
+    };
+    if drift.field == FieldPath::default() {
+        return format!("it was {} and is gone", show(&drift.recorded));
+    }
+    let who = drift.moved_by.as_deref().map(|it| format!(", changed by {}", clean(it)));
+    let (recorded, observed) = match (&drift.recorded, &drift.observed) {
+        (Some(a), Some(b)) => value::show_pair(a, b, &|_| None),
+        (a, b) => (show(a), show(b)),
+    };
+    format!(
+        "{} was {recorded} and is {observed}{}",
+        clean(&drift.field.to_string()),
+        who.unwrap_or_default()
+    )
+}
+
+/// Only what moved.
+pub fn drift(status: &Status, style: Style) -> String {
+    let mut out = String::new();
+    let mut calm = 0_usize;
+    for (target, part) in &status.parts {
+        if part.unreadable {
+            Line::new()
+                .with(Paint::Bold, target.to_string())
+                .with(Paint::Bad, "  unreadable: ")
+                .plain(clean(&part.summary))
+                .write(&mut out, style, 6);
+        } else if part.drift.is_empty() {
+            calm += 1;
+        } else {
+            Line::new().with(Paint::Bold, target.to_string()).write(&mut out, style, 6);
+            part.drift.iter().for_each(|it| drifted(it, style, &mut out));
+        }
+    }
+    let moved: Vec<String> = status
+        .parts
+        .iter()
+        .filter(|(_, part)| !part.drift.is_empty())
+        .map(|(target, _)| target.to_string())
+        .collect();
+    let line = match moved.is_empty() {
+        true => format!("nothing moved, {calm} as recorded"),
+        false => {
+            format!("{} moved, {calm} as recorded; `hive plan` shows what mends it", list(&moved))
+        }
+    };
+    Line::new().with(Paint::Bold, line).write(&mut out, style, 2);
+    out
+}
+
+#[derive(Serialize)]
+struct StatusJson<'a> {
+    format: u32,
+    stack: &'a str,
+    environment: &'a str,
+    snapshot: Option<u64>,
+    whole: Option<bool>,
+    snapshot_at_ms: Option<u64>,
+    open: Option<&'a str>,
+    frozen: &'a Option<Freeze>,
+    lease: &'a Option<LeaseBody>,
+    parts: BTreeMap<&'a Target, PartJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct PartJson<'a> {
+    ready: bool,
+    unreadable: bool,
+    summary: &'a str,
+    drift: Vec<DriftJson<'a>>,
+    outputs: &'a BTreeMap<String, Value>,
+}
+
+#[derive(Serialize)]
+struct DriftJson<'a> {
+    field: &'a FieldPath,
+    recorded: &'a Option<Value>,
+    observed: &'a Option<Value>,
+    moved_by: &'a Option<String>,
+}
+
+#[derive(Serialize)]
+struct DriftsJson<'a> {
+    format: u32,
+    parts: BTreeMap<&'a Target, PartJson<'a>>,
+}
+
+/// Everything, as one JSON document.
+pub fn json(status: &Status, here: &Here<'_>) -> String {
+    document(&StatusJson {
+        format: FORMAT,
+        stack: here.stack,
+        environment: here.environment,
+        snapshot: status.recorded.as_ref().map(|it| it.number),
+        whole: status.recorded.as_ref().map(|it| it.whole),
+        snapshot_at_ms: status.recorded.as_ref().map(|it| it.at_ms),
+        open: status.open.as_ref().map(|it| it.apply.as_str()),
+        frozen: &status.frozen,
+        lease: &status.lease,
+        parts: status.parts.iter().map(|(target, part)| (target, part_json(part))).collect(),
+    })
+}
+
+/// What moved or could not be read, as one JSON document.
+pub fn drift_json(status: &Status) -> String {
+    let moved = status.parts.iter().filter(|(_, part)| part.unreadable || !part.drift.is_empty());
+    let parts = moved.map(|(target, part)| (target, part_json(part))).collect();
+    document(&DriftsJson { format: FORMAT, parts })
+}
+
+fn part_json(part: &PartStatus) -> PartJson<'_> {
+    let drift = part
+        .drift
+        .iter()
+        .map(|it| DriftJson {
+            field: &it.field,
+            recorded: &it.recorded,
+            observed: &it.observed,
+            moved_by: &it.moved_by,
+        })
+        .collect();
+    PartJson {
+        ready: part.ready,
+        unreadable: part.unreadable,
+        summary: &part.summary,
+        drift,
+        outputs: &part.outputs,
+    }
+}
