@@ -13,7 +13,12 @@ const SHOWN: usize = 120;
 /// All problems, as a person reads them.
 pub fn text(problems: &[Problem], style: Style) -> String {
     let mut out = String::new();
-    for problem in problems {
+    let mut ordered: Vec<&Problem> = problems.iter().collect();
+    // Stable: what has no place comes last, in the order in which it was found.
+    ordered.sort_by_key(|it| {
+        it.at.as_ref().map_or((true, "", 0), |at| (false, at.file.as_str(), at.start))
+    });
+    for problem in ordered {
         one(problem, style, &mut out);
         out.push('\n');
     }

@@ -233,17 +233,20 @@ fn step_row(
     }
 }
 
-/// The reasons of a change, without the one that everybody assumes.
-fn telling_reasons(change: &PlannedChange) -> impl Iterator<Item = String> {
+/// The reasons of a change, each once, without the one that everybody assumes.
+fn telling_reasons(change: &PlannedChange) -> Vec<String> {
     let assumed = match change.action {
         Action::Create | Action::Delete | Action::Run => Some(Reason::Declared),
         _ => None,
     };
-    change
-        .reasons
-        .iter()
-        .filter(move |it| Some(*it) != assumed.as_ref())
-        .map(|it| clean(&words::reason(it)))
+    let mut told: Vec<String> = Vec::new();
+    for reason in change.reasons.iter().filter(|it| Some(*it) != assumed.as_ref()) {
+        let words = clean(&words::reason(reason));
+        if !told.contains(&words) {
+            told.push(words);
+        }
+    }
+    told
 }
 
 fn hard_to_take_back(step: &Step) -> Option<String> {
@@ -291,6 +294,9 @@ fn all_set(fields: &Fields, knows: value::Knows<'_>) -> Vec<FieldRow> {
         .into_iter()
         .filter_map(|path| {
             let value = get(fields, &path)?;
+            if value.as_map().is_some_and(Fields::is_empty) {
+                return None;
+            }
             let time = value::as_time(&path, value);
             Some(FieldRow {
                 field: clean(&path.to_string()),
