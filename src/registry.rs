@@ -12,11 +12,19 @@ use std::sync::Arc;
 
 /// Which provider holds the main part of which kind. A new provider is a line here and one in
 /// [`connect`].
-const KINDS: &[(&str, &str)] = &[("config", "file"), ("check", "check"), ("notify", "notify")];
+const KINDS: &[(&str, &str)] = &[
+    ("service", "process"),
+    ("config", "file"),
+    ("check", "check"),
+    ("alert", "prometheus"),
+    ("notify", "notify"),
+];
 
 /// Connects one provider by its name, for a stack in this folder.
 fn connect(name: &str, folder: &Path, settings: &Fields) -> Result<Arc<dyn Provider>, Failure> {
     Ok(match name {
+        "process" => Arc::new(hive_process::Process::connect(folder, settings)?),
+        "prometheus" => Arc::new(hive_prometheus::Prometheus::connect(folder, settings)?),
         "file" => Arc::new(hive_file::File::connect(folder, settings)?),
         "check" => Arc::new(hive_check::Check::connect(folder, settings)?),
         "notify" => Arc::new(hive_notify::Notify::connect(folder, settings)?),
