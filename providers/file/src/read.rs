@@ -4,14 +4,11 @@ use crate::Base;
 use crate::lower::{digest_of, written_mode};
 use crate::sidecar::Sidecar;
 use crate::spot::Spot;
-use hive_contract::{Failure, FailureKind, Fields, Fingerprint, Live, Observed, Status, Value};
-use hive_objects::failure;
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use hive_contract::{Failure, Fields, Fingerprint, Live, Observed, Status, Value};
+use hive_objects::{Opened, failure};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// The longest content, in bytes, that stands in fields as text.
@@ -41,43 +38,22 @@ pub(crate) fn read_file(
     name: &Path,
     shown: &str,
 ) -> Result<Option<Raw>, Failure> {
-    // A pipe must not make the reader wait, a link must not lead it elsewhere.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let open = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
-        Ok(open) => open,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return Err(not_a_file(shown, "a symbolic link")),
-        Err(errno) => return Err(failure("read", shown, &errno.into())),
-    };
-    read_open(open, shown).map(Some)
+    let Some(opened) = hive_objects::open(folder, name, shown)? else { return Ok(None) };
+    let mode = opened.mode;
+    let content = read_content(opened).map_err(|error| failure("read", shown, &error))?;
+    Ok(Some(Raw { content, mode }))
 }
 
-fn read_open(open: OwnedFd, shown: &str) -> Result<Raw, Failure> {
-    let stat = rustix::fs::fstat(&open).map_err(|errno| failure("read", shown, &errno.into()))?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => {}
-        FileType::Directory => return Err(not_a_file(shown, "a folder")),
-        _ => return Err(not_a_file(shown, "neither a file nor a folder")),
-    }
-    let mut file = File::from(open);
-    let content = read_content(&mut file, stat.st_size.unsigned_abs())
-        .map_err(|error| failure("read", shown, &error))?;
-    Ok(Raw { content, mode: stat.st_mode & 0o7777 })
-}
-
-fn read_content(file: &mut File, size: u64) -> io::Result<Content> {
-    let mut bytes = Vec::with_capacity(usize::try_from(size.min(LIMIT)).unwrap_or_default() + 1);
-    file.take(LIMIT + 1).read_to_end(&mut bytes)?;
+fn read_content(opened: Opened) -> io::Result<Content> {
+    let bytes = opened.bytes(LIMIT)?;
+    let length = opened.length;
     if bytes.len() as u64 > LIMIT {
-        let digest = Fingerprint::of_reader(bytes.as_slice().chain(&mut *file))?;
-        return Ok(Content::Other { digest: digest.as_str().to_owned(), length: size });
+        let digest = Fingerprint::of_reader(bytes.as_slice().chain(opened.into_file()))?;
+        return Ok(Content::Other { digest: digest.as_str().to_owned(), length });
     }
     Ok(match String::from_utf8(bytes) {
         Ok(text) => Content::Text(text),
-        Err(error) => {
-            let bytes = error.as_bytes();
-            Content::Other { digest: digest_of(bytes), length: bytes.len() as u64 }
-        }
+        Err(error) => Content::Other { digest: digest_of(error.as_bytes()), length },
     })
 }
 
@@ -142,8 +118,4 @@ const STAND_IN: &str = "(not text of at most 1 MiB: sha256 ";
 /// Whether a live content was only stood in for, so that it cannot be written again.
 pub(crate) fn is_stand_in(content: &str) -> bool {
     content.starts_with(STAND_IN)
-}
-
-fn not_a_file(shown: &str, what: &str) -> Failure {
-    Failure::new(FailureKind::Malformed, format!("`{shown}` is {what}, not a file"))
 }

@@ -2,13 +2,12 @@
 
 use hive_contract::{Failure, FailureKind, Mark, Token};
 use hive_objects::failure;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::Path;
+
+/// The longest sidecar that makes sense, in bytes.
+const LIMIT: u64 = 1 << 16;
 
 /// Mark and token of one config. A file without one is nobody's; one without a file is nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,16 +30,8 @@ impl Sidecar {
     /// It cannot be read, or is damaged.
     pub(crate) fn read(folder: impl AsFd, path: &Path) -> Result<Option<Self>, Failure> {
         let shown = path.display().to_string();
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = match rustix::fs::openat(folder, path, flags, Mode::empty()) {
-            Ok(open) => open,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(failure("read", &shown, &errno.into())),
-        };
-        let mut bytes = Vec::with_capacity(512);
-        File::from(open)
-            .read_to_end(&mut bytes)
-            .map_err(|error| failure("read", &shown, &error))?;
+        let Some(opened) = hive_objects::open(folder, path, &shown)? else { return Ok(None) };
+        let bytes = opened.bytes(LIMIT).map_err(|error| failure("read", &shown, &error))?;
         if bytes.is_empty() {
             return Ok(None);
         }

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod claim;
+mod open;
 mod sync;
 
 pub use claim::{Claim, Claims};
+pub use open::{Opened, open};
 pub use sync::FolderSync;
 
 use hive_contract::{Failure, FailureKind};

@@ -6,11 +6,7 @@ use crate::rule::Rule;
 use crate::spot::Spot;
 use hive_contract::{Failure, FailureKind, Fields, Live, Observed, Status, Value};
 use hive_objects::failure;
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 /// The longest rule file that is read, in bytes.
@@ -56,21 +52,8 @@ pub(crate) fn live(spot: &Spot, header: Option<Header>, body: &str) -> Live {
 pub(crate) fn read_file(path: &Path, shown: &str) -> Result<Option<String>, Failure> {
     let malformed =
         |what: &str| Err(Failure::new(FailureKind::Malformed, format!("`{shown}` is {what}")));
-    // A pipe must not make the reader wait, a link must not lead it elsewhere.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let open = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(open) => open,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return malformed("a symbolic link, not a file"),
-        Err(errno) => return Err(failure("read", shown, &errno.into())),
-    };
-    let stat = rustix::fs::fstat(&open).map_err(|errno| failure("read", shown, &errno.into()))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return malformed("not a file");
-    }
-    let mut bytes = Vec::new();
-    let read = File::from(open).take(LIMIT + 1).read_to_end(&mut bytes);
-    read.map_err(|error| failure("read", shown, &error))?;
+    let Some(opened) = hive_objects::open(rustix::fs::CWD, path, shown)? else { return Ok(None) };
+    let bytes = opened.bytes(LIMIT).map_err(|error| failure("read", shown, &error))?;
     if bytes.len() as u64 > LIMIT {
         return malformed("longer than 1 MiB");
     }
