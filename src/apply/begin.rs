@@ -47,23 +47,20 @@ async fn begin(
 ) -> Result<Report, ApplyError> {
     trust(lent, plan).await?;
     if let Some(open) = lent.ledger.open_journal().await?
-        && let Some(apply) = same(&open, plan)?
+        && is_of(&open, plan)
     {
-        return go_on(lent, plan, &apply, Settle::On).await;
+        return go_on(lent, plan, &open.read.apply, Settle::On).await?.ok_or_else(|| {
+            let apply = open.read.apply;
+            ApplyError::Stale(vec![format!("somebody else has settled its apply {apply}")])
+        });
     }
     let head = lent.ledger.head().await?.map(|(_, snapshot)| snapshot);
     guard::check(lent, plan, head.as_ref()).await?;
     hold(lent, apply_id, async |lease| fresh(lent, plan, command, apply_id, lease).await).await
 }
 
-/// The id of the open apply where it is one of this plan.
-fn same(open: &OpenJournal, plan: &Plan) -> Result<Option<String>, ApplyError> {
-    let Some(digest) = digest_of(open) else { return Ok(None) };
-    if digest == plan.digest() {
-        return Ok(Some(open.read.apply.clone()));
-    }
-    let who = open.read.replay.opened.as_ref().map(|it| it.who.clone()).unwrap_or_default();
-    Err(ApplyError::Open { apply: open.read.apply.clone(), who, plan: digest.to_string() })
+fn is_of(open: &OpenJournal, plan: &Plan) -> bool {
+    digest_of(open).is_some_and(|digest| digest == plan.digest())
 }
 
 /// Refuses a plan that is another stack's or does not hold together.
@@ -85,10 +82,31 @@ async fn trust(lent: Lent<'_>, plan: &Plan) -> Result<(), ApplyError> {
     if let Err(rule) = check::verify(plan) {
         return refuse(format!("the plan breaks a rule: {rule}"));
     }
+    if let Some(provider) = other_form(lent, plan) {
+        return refuse(format!(
+            "the plan was made by hive {}, which wrote what {provider} holds in another form: plan \
+             again",
+            plan.hive
+        ));
+    }
     match used_places(plan).into_iter().find(|place| lent.providers.at(place).is_none()) {
         Some(place) => Err(ApplyError::NoPlace(place.to_owned())),
         None => Ok(()),
     }
+}
+
+/// The provider that would have to perform steps which another hive planned in another form.
+pub(super) fn other_form(lent: Lent<'_>, plan: &Plan) -> Option<String> {
+    if plan.hive == env!("CARGO_PKG_VERSION") {
+        return None;
+    }
+    let other = plan.steps.iter().find_map(|step| {
+        let record = plan.records.get(&step.target.address)?.as_ref()?;
+        let part = record.parts.get(&step.target.part)?;
+        let provider = lent.providers.at(&part.place)?;
+        (provider.form() != part.form).then(|| provider.name())
+    });
+    other.map(ToOwned::to_owned)
 }
 
 fn used_places(plan: &Plan) -> BTreeSet<&str> {
@@ -123,10 +141,11 @@ async fn fresh(
     apply_id: &str,
     lease: &Lease,
 ) -> Result<Report, ApplyError> {
-    // Somebody may have been here between the first look and the lease.
+    // Asked only now: while somebody holds the lease, theirs is open because it runs.
     if let Some(open) = lent.ledger.open_journal().await? {
-        let apply = same(&open, plan)?.unwrap_or(open.read.apply);
-        return Err(LedgerError::Lost(format!("the apply {apply} was begun meanwhile")).into());
+        let who = open.read.replay.opened.as_ref().map(|it| it.who.clone()).unwrap_or_default();
+        let digest = digest_of(&open).map(|it| it.to_string()).unwrap_or_default();
+        return Err(ApplyError::Open { apply: open.read.apply, who, plan: digest });
     }
     let (before, head) = lent.ledger.head().await?.unzip();
     guard::check(lent, plan, head.as_ref()).await?;

@@ -1,14 +1,14 @@
 //! Settles an interrupted apply: takes the lease over, looks up what was under way, goes on, back,
 //! or closes.
 
-use super::begin::{at_once, hold, work_of};
+use super::begin::{at_once, hold, other_form, work_of};
 use super::course;
 use super::guard;
 use super::model::{ApplyError, Lent, Progress, Report, Settle};
 use super::preflight;
 use crate::plan::{self, Plan};
 use hive_contract::Fingerprint;
-use hive_state::{Journal, Lease, Ledger, OpenJournal, Replay, StepState};
+use hive_state::{Journal, Lease, Ledger, OpenJournal, Replay, StepRecord, StepState};
 
 /// Settles the apply that is open; none where none is.
 ///
@@ -19,7 +19,7 @@ pub async fn recover(lent: Lent<'_>, settle: Settle) -> Result<Option<Report>, A
     let Some(open) = lent.ledger.open_journal().await? else { return Ok(None) };
     let Some(digest) = digest_of(&open) else { return Ok(None) };
     let plan = plan_of(lent.ledger, &digest).await?;
-    at_once(lent.interrupt, go_on(lent, &plan, &open.read.apply, settle)).await.map(Some)
+    at_once(lent.interrupt, go_on(lent, &plan, &open.read.apply, settle)).await
 }
 
 /// The digest of the plan of an open journal; none where it was sealed before it was opened.
@@ -46,13 +46,14 @@ pub(super) async fn plan_of(ledger: &Ledger, digest: &Fingerprint) -> Result<Pla
     Ok(plan)
 }
 
-/// Takes the lease and goes on with an open journal.
+/// Takes the lease and goes on with an open journal; none where somebody else has settled it while
+/// the lease was waited for.
 pub(super) async fn go_on(
     lent: Lent<'_>,
     plan: &Plan,
     apply: &str,
     settle: Settle,
-) -> Result<Report, ApplyError> {
+) -> Result<Option<Report>, ApplyError> {
     hold(lent, apply, async |lease| resumed(lent, plan, apply, settle, lease).await).await
 }
 
@@ -62,9 +63,21 @@ async fn resumed(
     apply: &str,
     settle: Settle,
     lease: &Lease,
-) -> Result<Report, ApplyError> {
+) -> Result<Option<Report>, ApplyError> {
+    if lent.ledger.open_journal().await?.is_none_or(|open| open.read.apply != apply) {
+        return Ok(None);
+    }
     let mut journal = Journal::resume(lent.ledger, lease, apply).await?;
     let (before, head) = lent.ledger.head().await?.unzip();
+    if settle != Settle::Close
+        && let Some(provider) = other_form(lent, plan)
+    {
+        return Err(ApplyError::Untrusted(format!(
+            "the interrupted apply {apply} is hive {}'s, which wrote what {provider} holds in \
+             another form: finish it with that hive, or close it with `hive recover --close`",
+            plan.hive
+        )));
+    }
     if settle == Settle::On && begins_more(plan, journal.replay()) {
         guard::freeze(lent).await?;
         preflight::check(lent, plan, head.as_ref(), Some(journal.replay())).await?;
@@ -78,7 +91,13 @@ async fn resumed(
         steps: u32::try_from(plan.steps.len()).unwrap_or(u32::MAX),
         resumed: true,
     });
-    course::follow(&work, &mut journal, lease, before.as_ref(), settle).await
+    let open = |it: &&StepRecord| matches!(it.state, StepState::Begun(_) | StepState::UndoBegun(_));
+    match journal.replay().steps.values().filter(open).count() {
+        0 => {}
+        1 => work.note("one step was under way: looking up what became of it"),
+        many => work.note(format!("{many} steps were under way: looking up what became of them")),
+    }
+    course::follow(&work, &mut journal, lease, before.as_ref(), settle).await.map(Some)
 }
 
 /// Whether going on begins a step that was not begun before.

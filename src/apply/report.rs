@@ -56,7 +56,7 @@ fn halted_because(work: &Work<'_>, replay: &Replay, ending: Ending) -> Option<St
     if let Some((step, why)) = point_of_no_return(work, replay) {
         return Some(format!("step {step} is behind the point of no return: {why}"));
     }
-    let halt = work.plan.on_failure == OnFailure::Halt;
+    let halt = work.on_failure() == OnFailure::Halt;
     halt.then(|| "`on_failure` says \"halt\"".to_owned())
 }
 

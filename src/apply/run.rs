@@ -254,8 +254,8 @@ impl<'r, 'a> Run<'r, 'a> {
     fn send_off(&mut self) {
         for (attempt, task) in std::mem::take(&mut self.begun) {
             let number = attempt.begun.step;
-            if let (Task::Perform, Ok(step), Ok(operation)) =
-                (task, self.work.step(number), self.work.operation(number, self.way))
+            if let (Ok(step), Ok(operation)) =
+                (self.work.step(number), self.work.operation(number, self.way))
             {
                 *self.tries.entry(number).or_default() += 1;
                 self.work.says(Progress::Began {
@@ -391,6 +391,11 @@ impl<'r, 'a> Run<'r, 'a> {
         if failure.retryable && !stopping && self.rest(&attempt, &failure) {
             return Ok(());
         }
+        self.failed_for_good(step, failure);
+        Ok(())
+    }
+
+    fn failed_for_good(&mut self, step: u32, failure: Failure) {
         self.says.push(Progress::Failed {
             step,
             failure: failure.clone(),
@@ -401,7 +406,6 @@ impl<'r, 'a> Run<'r, 'a> {
             Way::Back => Record::UndoFailed { step, failure },
         });
         self.fail();
-        Ok(())
     }
 
     fn fail(&mut self) {
@@ -442,10 +446,7 @@ impl<'r, 'a> Run<'r, 'a> {
         match (self.may_begin(), nothing) {
             (_, true) => self.void(&attempt, failure.message, true),
             (true, false) => self.begun.push((attempt, Task::Perform)),
-            (false, false) => self.record(match self.way {
-                Way::There => Record::Failed { step, failure },
-                Way::Back => Record::UndoFailed { step, failure },
-            }),
+            (false, false) => self.failed_for_good(step, failure),
         }
     }
 
@@ -464,16 +465,7 @@ impl<'r, 'a> Run<'r, 'a> {
     /// What became of a step is not known, and that is written down.
     fn unsure(&mut self, step: u32, message: String) {
         let failure = Failure::new(FailureKind::Malformed, message).remains(Remains::Unsure);
-        self.says.push(Progress::Failed {
-            step,
-            failure: failure.clone(),
-            back: self.way == Way::Back,
-        });
-        self.record(match self.way {
-            Way::There => Record::Failed { step, failure },
-            Way::Back => Record::UndoFailed { step, failure },
-        });
-        self.fail();
+        self.failed_for_good(step, failure);
     }
 
     fn record(&mut self, record: Record) {

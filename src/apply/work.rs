@@ -1,7 +1,7 @@
 //! What one apply carries along on its way: the plan, what became known, what was said.
 
 use super::model::{Lent, Progress};
-use crate::plan::{Plan, Step, UndoStep};
+use crate::plan::{OnFailure, Plan, Step, UndoStep, guards};
 use hive_contract::mark::Way;
 use hive_contract::provider::Guard;
 use hive_contract::value::fill_fields;
@@ -91,6 +91,13 @@ impl<'a> Work<'a> {
             Way::There => Ok(&self.step(number)?.operation),
             Way::Back => Ok(&self.undo(number).ok_or_else(|| no_step(number))?.operation),
         }
+    }
+
+    /// What a failure leads to: what the stricter of the recorded guards and the plan's says.
+    pub(super) fn on_failure(&self) -> OnFailure {
+        let Some(head) = &self.head else { return self.plan.on_failure };
+        let stricter = guards::stricter(&head.guards, &self.plan.guarded_by);
+        guards::on_failure(&stricter).unwrap_or(self.plan.on_failure)
     }
 
     /// Whether a step is the only one about its part.

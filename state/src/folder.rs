@@ -32,6 +32,7 @@ const SWEPT_LEVELS: u32 = 3;
 #[derive(Clone, Debug)]
 pub struct FolderStore {
     top: PathBuf,
+    lock_wait: Duration,
 }
 
 /// Why a step of a write failed.
@@ -61,7 +62,7 @@ impl From<std::io::Error> for Trouble {
 impl FolderStore {
     /// The store in this folder, which need not be there yet.
     pub fn open(top: impl Into<PathBuf>) -> Self {
-        Self { top: top.into() }
+        Self { top: top.into(), lock_wait: LOCK_WAIT }
     }
 
     /// Its folder.
@@ -231,7 +232,7 @@ impl FolderStore {
         loop {
             match fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Some(lock)),
-                Err(Errno::WOULDBLOCK | Errno::INTR) if since.elapsed() < LOCK_WAIT => {}
+                Err(Errno::WOULDBLOCK | Errno::INTR) if since.elapsed() < self.lock_wait => {}
                 Err(Errno::WOULDBLOCK) => return Err(Trouble::Locked),
                 Err(errno) => return Err(errno.into()),
             }
@@ -247,7 +248,7 @@ impl FolderStore {
             Trouble::System(errno) => explain(errno),
             Trouble::NotAFile => "it is not a plain file".to_owned(),
             Trouble::Locked => {
-                format!("another process has held its lock for {} s", LOCK_WAIT.as_secs())
+                format!("another process has held its lock for {:?}", self.lock_wait)
             }
             Trouble::Key => "it is not a name that a store can have".to_owned(),
         };

@@ -8,5 +8,6 @@ mod house;
 mod lab;
 mod memory;
 mod process;
+mod quickstart;
 mod seed;
 mod tour;

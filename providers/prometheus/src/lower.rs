@@ -6,6 +6,9 @@ use crate::spot::Spot;
 use hive_contract::{Declared, Fields, Invalid, LowerScope, Lowered, ReplaceOrder, Sort, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How bad an alert is, where nothing is said.
+const SEVERITY: &str = "warning";
+
 const KEYS: [&str; 7] = ["expr", "for", "severity", "service", "summary", "labels", "annotations"];
 
 pub(crate) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, Vec<Invalid>> {
@@ -20,13 +23,8 @@ pub(crate) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, 
             0
         }
     };
-    if !fields.contains_key("severity") {
-        wrong.push(
-            Invalid::at("", "an alert needs a `severity`")
-                .help("it decides who is woken, as in `severity = \"page\"`"),
-        );
-    }
-    let labels = table(fields, "labels", &["severity", "service"], &mut wrong);
+    let mut labels = table(fields, "labels", &["severity", "service"], &mut wrong);
+    labels.entry("severity".to_owned()).or_insert_with(|| Value::text(SEVERITY));
     let annotations = table(fields, "annotations", &["summary"], &mut wrong);
     for (name, value) in &labels {
         label(name, value, &mut wrong);

@@ -152,6 +152,13 @@ impl Bed {
         }
     }
 
+    /// The same, without waiting for a lease that somebody else has.
+    pub(super) fn impatient(mut self) -> Self {
+        let terms = LeaseTerms { duration_ms: 30_000, patience: Patience::None };
+        self.ledger = self.ledger.with_terms(terms);
+        self
+    }
+
     /// The same world and store as they are now, apart from these.
     pub(super) fn copy(&self) -> Self {
         let mut copy = Self::of(self.world.copy(), self.store.copy());

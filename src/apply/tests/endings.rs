@@ -200,6 +200,32 @@ async fn an_undo_that_fails_halts_and_freezes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_throttled_undo_is_tried_again() {
+    let bed = Bed::new();
+    bed.apply(&chain("ab", 1)).await.expect("applies");
+    bed.world.script("dev/thing.a", [Fault::Pass, Fault::Throttle]);
+    bed.world.script("dev/thing.b", [Fault::Unhealthy]);
+    let report = bed.apply(&chain("ab", 2)).await.expect("comes to an end");
+    assert_eq!(report.ending, Ending::RolledBack);
+    let words = bed.words().await.join(" | ");
+    assert!(words.contains("undo-void 1, undo-begin 1 | undo-done 1"), "{words}");
+    bed.converged(&chain("ab", 1), "an undo that was throttled").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_cannot_loosen_what_a_failure_leads_to() {
+    let mut bed = Bed::new();
+    let guards = json!({ "on_failure": "rollback" });
+    bed.guards = serde_json::from_value(guards).expect("guards");
+    bed.apply(&chain("ab", 1)).await.expect("applies");
+    let mut plan = bed.plan(&chain("ab", 2)).await;
+    plan.on_failure = OnFailure::Halt;
+    bed.world.script("dev/thing.b", [Fault::Unhealthy]);
+    let report = bed.run(&plan).await.expect("comes to an end");
+    assert_eq!(report.ending, Ending::RolledBack);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_cuts_gates_and_waits_for_effects() {
     let bed = Bed::new();
     let declared = vec![

@@ -175,3 +175,23 @@ async fn a_store_that_takes_no_renewal_ends_it_before_somebody_else_may_write() 
     assert!(matches!(error, ApplyError::Expired(_)), "{error}");
     assert!(bed.clock.began_ms() < 30_000, "{}", bed.clock.began_ms());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_second_apply_is_told_who_holds_the_lease() {
+    let bed = Bed::new();
+    let plan = bed.plan(&slow(1)[..2]).await;
+    let other = Bed::of(bed.world.clone(), bed.store.clone());
+    let other_plan = other.plan(&chain("x", 1)).await;
+    let impatient = other.impatient();
+    let second = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let error = impatient.run(&other_plan).await.expect_err("is refused");
+        let held = matches!(error, ApplyError::Ledger(LedgerError::Held { .. }));
+        assert!(held && error.to_string().contains("ann@desk"), "{error}");
+        let error = impatient.recover(Settle::Back).await.expect_err("is refused");
+        assert!(matches!(error, ApplyError::Ledger(LedgerError::Held { .. })), "{error}");
+    };
+    let (report, ()) = tokio::join!(bed.run(&plan), second);
+    assert_eq!(report.expect("applies").ending, Ending::Applied);
+    bed.converged(&slow(1)[..2], "two at once").await;
+}

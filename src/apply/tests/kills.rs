@@ -135,7 +135,7 @@ async fn a_death_in_the_recovery_ends_there_too() {
         let plan = undisturbed.plan(&scenario.after).await;
         mortal(&mut undisturbed, &switch, async |bed| bed.run(&plan).await).await.expect("ends");
         let picture = undisturbed.picture();
-        for first in (1..=switch.count()).step_by(7) {
+        for first in (1..=switch.count()).step_by(11) {
             let counts = KillSwitch::never();
             let mut bed = bed_of(&scenario).await;
             let plan = bed.plan(&scenario.after).await;
@@ -143,7 +143,7 @@ async fn a_death_in_the_recovery_ends_there_too() {
             mortal(&mut bed, &counts, async |bed| next(bed, &scenario.after).await)
                 .await
                 .expect("ends");
-            for second in (1..=counts.count()).step_by(3) {
+            for second in (1..=counts.count()).step_by(5) {
                 let mut bed = bed_of(&scenario).await;
                 let plan = bed.plan(&scenario.after).await;
                 mortal(&mut bed, &KillSwitch::at(first), async |bed| bed.run(&plan).await).await;

@@ -160,3 +160,16 @@ async fn something_that_cannot_be_read_is_not_taken_for_absent() {
     assert!(matches!(error, ApplyError::Unreadable { .. }), "{error}");
     assert!(error.to_string().contains("thing.b"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_another_hive_made_in_another_form_is_made_anew() {
+    let bed = Bed::new();
+    let mut plan = bed.plan(&chain("a", 1)).await;
+    plan.hive = "0.0.1".to_owned();
+    for record in plan.records.values_mut().flatten() {
+        record.parts.values_mut().for_each(|part| part.form = 1);
+    }
+    let error = refused(&bed, &plan).await;
+    assert!(matches!(error, ApplyError::Untrusted(_)), "{error}");
+    assert!(error.to_string().contains("plan again"), "{error}");
+}

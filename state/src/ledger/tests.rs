@@ -262,3 +262,40 @@ async fn a_folder_holds_what_a_memory_holds() {
     assert_eq!(again.journal("aaaa").await.expect("reads").entries.len(), 4);
     again.verify_all().await.expect("is whole");
 }
+
+/// What a large snapshot and a journal in a folder cost, shown by failing:
+/// `cargo test --release -p hive-state -- --ignored cost`.
+#[tokio::test]
+#[ignore = "measures, and means something only when optimised"]
+async fn cost_of_ten_thousand_resources_and_of_a_group() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Arc::new(FolderStore::open(folder.path().join(".hive")));
+    let it = Ledger::new(store, "shop", "dev");
+    let lease = it.acquire(&Paused::new(), alive("me@here"), "aaaa").await.expect("is free");
+    let large = snapshot(None, "aaaa", 10_000);
+    let mut said = Vec::new();
+    let mut last = (std::time::Instant::now(), cpu());
+    let mut lap = |what: &str| {
+        let now = (std::time::Instant::now(), cpu());
+        said.push(format!("{what}: {:?}, processor {:?}", now.0 - last.0, now.1 - last.1));
+        last = now;
+    };
+    it.advance(&lease, None, &large).await.expect("moves");
+    lap("save 10,000 resources");
+    assert!(it.head().await.expect("reads").is_some());
+    lap("load and verify them");
+    let mut journal = Journal::create(&it, &lease, "bbbb").await.expect("is new");
+    journal.append(&[opened("bbbb")]).await.expect("appends");
+    for step in 1..=1000 {
+        journal.append(&[begin(step, 1), done(step)]).await.expect("appends");
+    }
+    lap("append 1,000 groups");
+    assert_eq!(it.journal("bbbb").await.expect("reads").entries.len(), 2001);
+    lap("read and replay them");
+    panic!("{}", said.join("\n"));
+}
+
+fn cpu() -> std::time::Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    std::time::Duration::try_from(now).expect("is not negative")
+}
