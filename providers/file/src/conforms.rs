@@ -22,7 +22,7 @@ impl Files {
     fn sidecar(&self) -> std::path::PathBuf {
         let marks = match self.path {
             None => ".hive-run/dev/config/.marks",
-            Some(_) => ".hive-run/paths",
+            Some(_) => ".hive-run/_paths",
         };
         let marks = fs::read_dir(self.folder.path().join(marks)).expect("a sidecar is there");
         marks.flatten().next().expect("a sidecar is there").path()

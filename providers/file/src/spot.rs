@@ -98,9 +98,10 @@ impl Base {
         Claims::new(self.configs(environment).join(".steps"))
     }
 
-    /// The folder of the sidecars of declared paths, of all environments.
+    /// The folder of the sidecars of declared paths, of all environments: no environment begins
+    /// with `_`.
     pub(crate) fn claimed_paths(&self) -> PathBuf {
-        self.folder.join(&self.run).join("paths")
+        self.folder.join(&self.run).join("_paths")
     }
 }
 

@@ -29,11 +29,12 @@ pub(crate) fn read_spot(base: &Base, spot: &Spot) -> Result<Observed, Failure> {
 
 pub(crate) fn live(spot: &Spot, header: Option<Header>, body: &str) -> Live {
     let ours = |rule: &Rule| rule.group == spot.group() && rule.alert == spot.name;
+    let file = format!("{}.yml", spot.group());
     let (fields, summary) = match Rule::read(body).filter(ours) {
-        Some(rule) => (rule.fields(), "written as declared rules are"),
+        Some(rule) => (rule.fields(), file),
         None => {
             let fields = Fields::from([(TEXT.to_owned(), Value::text(body))]);
-            (fields, "rewritten by hand")
+            (fields, format!("{file}, rewritten by hand"))
         }
     };
     let (mark, token) = header.map_or((None, None), |it| (Some(it.mark), Some(it.token)));
@@ -44,7 +45,7 @@ pub(crate) fn live(spot: &Spot, header: Option<Header>, body: &str) -> Live {
         mark,
         token,
         moved_by: BTreeMap::new(),
-        status: Status { ready: true, summary: summary.to_owned(), ..Status::default() },
+        status: Status { ready: true, summary, ..Status::default() },
     }
 }
 
