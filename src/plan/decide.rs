@@ -9,7 +9,7 @@ use super::survey::{Subject, Survey, held};
 use super::verbs::LoweredPart;
 use hive_contract::{
     Action, Declared, Difference, Facts, FieldPath, Fields, Ignore, Live, OutputRef, Reason,
-    ReplaceOrder, Sort, Target,
+    ReplaceOrder, Sort, Target, Value, path,
 };
 use hive_state::Part;
 use std::borrow::Cow;
@@ -648,7 +648,7 @@ fn filled<'a>(known: &Known, fields: &'a Fields) -> Cow<'a, Fields> {
 fn has_output(fields: &Fields) -> bool {
     let mut found = false;
     hive_contract::value::visit_fields(fields, &mut |value| {
-        found |= matches!(value, hive_contract::Value::Output(_));
+        found |= matches!(value, Value::Output(_));
     });
     found
 }
@@ -676,11 +676,11 @@ fn reasons(mut first: Vec<Reason>, differences: &[Difference]) -> Vec<Reason> {
 
 /// Says which outputs of a part are known without a step: those that `lower` can say, and those
 /// none of whose fields change.
-fn learn(
-    survey: &Survey<'_>,
+fn learn<'a>(
+    survey: &Survey<'a>,
     wanted_outputs: &BTreeSet<&OutputRef>,
     known: &mut Known,
-    decision: &Decision<'_>,
+    decision: &Decision<'a>,
 ) {
     let Some(wanted) = &decision.wanted else { return };
     for (name, output) in &wanted.part.lowered.outputs {
@@ -692,13 +692,9 @@ fn learn(
         let value = match &output.value {
             Some(value) => {
                 let value = output_value(value, &wanted.part.lowered.fields, &wanted.fields);
-                Some(known.fill_value(&value)).filter(hive_contract::Value::is_known)
+                Some(known.fill_value(&value)).filter(Value::is_known)
             }
-            None if stays(decision, &output.made_of) => {
-                let recorded = survey.recorded_output(&reference);
-                recorded.or_else(|| decision.live?.outputs.get(name)).cloned()
-            }
-            None => None,
+            None => unmoved_output(survey, decision, &reference, &output.made_of).cloned(),
         };
         if let Some(value) = value {
             known.output(reference, value);
@@ -706,12 +702,27 @@ fn learn(
     }
 }
 
-/// Whether the live object stays and none of these fields of it changes.
-pub(super) fn stays(decision: &Decision<'_>, made_of: &[FieldPath]) -> bool {
-    let remains = decision.live.is_some()
-        && !matches!(decision.action, Action::Replace | Action::Create | Action::Delete);
-    let moves = |field: &FieldPath| {
-        decision.differences.iter().any(|it| it.field.covers(field) || field.covers(&it.field))
+/// The value of an output that no step moves: the recorded one where what it is made of is declared
+/// as it was recorded, the live one where that is live already.
+pub(super) fn unmoved_output<'a>(
+    survey: &Survey<'a>,
+    decision: &Decision<'a>,
+    reference: &OutputRef,
+    made_of: &[FieldPath],
+) -> Option<&'a Value> {
+    let (wanted, live) = (decision.wanted.as_ref()?, decision.live?);
+    if matches!(decision.action, Action::Replace | Action::Create | Action::Delete) {
+        return None;
+    }
+    let same = |fields: &Fields| {
+        made_of.iter().all(|field| path::get(fields, field) == path::get(&wanted.fields, field))
     };
-    remains && !made_of.iter().any(moves)
+    let says = live.outputs.get(&reference.output);
+    match &decision.held {
+        Some(held) if !held.part.unsure && same(&held.fields) => {
+            survey.recorded_output(reference).or(says)
+        }
+        _ if same(&live.fields) => says,
+        _ => None,
+    }
 }

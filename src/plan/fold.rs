@@ -7,7 +7,7 @@ use super::model::{Plan, PlannedPart, PlannedRecord, Step};
 use super::outputs::Outputs;
 use hive_contract::outcome::Remains;
 use hive_contract::{
-    Action, Address, Fields, Fingerprint, Live, Outcome, OutputRef, Phase, Target,
+    Action, Address, Fields, Fingerprint, Live, Outcome, OutputRef, Phase, Target, Undo,
 };
 use hive_state::{Broken, Ending, Part, Recorded, Replay, Snapshot, StepRecord, StepState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,8 +159,10 @@ impl<'f> Folding<'f> {
         let records = plan.records.values().flatten();
         let moves = records.filter_map(|it| it.moved_from.as_ref()).collect();
         let outputs = Outputs::new(head, plan, replay);
-        let left = |step: &Step| !is_gate(plan, step) && fate(replay, step) == Fate::Left;
-        let left_something = plan.steps.iter().any(left);
+        let left = |its: &Vec<&Step>, step: &Step| {
+            !is_gate(plan, step) && fate(replay, its, step) == Fate::Left
+        };
+        let left_something = steps.values().any(|its| its.iter().any(|step| left(its, step)));
         Self { head, plan, replay, ending, outputs, steps, moves, left_something }
     }
 
@@ -184,7 +186,7 @@ impl<'f> Folding<'f> {
         let held_as = record.and_then(|it| it.moved_from.as_ref()).unwrap_or(address);
         let before = self.head.and_then(|it| it.resources.get(held_as));
         let steps = self.steps.get(address).map_or(&[][..], Vec::as_slice);
-        let fates: BTreeSet<Fate> = steps.iter().map(|it| fate(self.replay, it)).collect();
+        let fates: BTreeSet<Fate> = steps.iter().map(|it| fate(self.replay, steps, it)).collect();
         let as_before = || {
             let moves = record.is_some_and(|it| it.moved_from.is_some());
             if moves { None } else { before.cloned() }
@@ -197,12 +199,14 @@ impl<'f> Folding<'f> {
         }
         if steps.iter().all(|it| is_gate(self.plan, it)) {
             let held = steps.iter().all(|it| done(self.replay, it));
-            let recorded = match held {
-                true => return self.happened(address, before, record, steps),
-                false if self.left_something => None,
-                false => as_before(),
+            // What it held for is taken back, or never was: it is what it was before.
+            let stays = self.ending != Ending::Applied
+                && (self.ending == Ending::RolledBack || !self.left_something);
+            return match held {
+                _ if stays => Ok(Folded { recorded: as_before(), whole: true }),
+                true => self.happened(address, before, record, steps),
+                false => Ok(Folded { recorded: None, whole: true }),
             };
-            return Ok(Folded { recorded, whole: true });
         }
         if fates.iter().all(|it| *it == Fate::Nothing) {
             return Ok(Folded { recorded: as_before(), whole: true });
@@ -303,14 +307,25 @@ enum Fate {
     Left,
 }
 
-fn fate(replay: &Replay, step: &Step) -> Fate {
+/// `its` are the steps of the same resource.
+fn fate(replay: &Replay, its: &[&Step], step: &Step) -> Fate {
     let Some(record) = replay.steps.get(&step.number) else { return Fate::Nothing };
+    if goes_along(replay, its, step) {
+        return Fate::TakenBack;
+    }
     match &record.state {
         StepState::Waiting | StepState::Void(_) => Fate::Nothing,
         StepState::Failed if record.untouched(step.action, &step.managed) => Fate::Nothing,
         StepState::Undone => Fate::TakenBack,
         _ => Fate::Left,
     }
+}
+
+/// Whether a step that has nothing to take back goes back with one before it on the same part.
+fn goes_along(replay: &Replay, its: &[&Step], step: &Step) -> bool {
+    let before = |it: &&&Step| it.target == step.target && it.number < step.number;
+    step.operation.undo == Undo::Nothing
+        && its.iter().filter(before).any(|it| replay.state(it.number) == StepState::Undone)
 }
 
 fn done(replay: &Replay, step: &Step) -> bool {
@@ -342,6 +357,9 @@ impl Story<'_, '_> {
         let mut beside = None;
         for step in self.in_order_of_time() {
             let Some(record) = self.folding.replay.steps.get(&step.number) else { continue };
+            if goes_along(self.folding.replay, &self.steps, step) {
+                continue;
+            }
             let other = |part: &Part| part.place != step.place || part.identity != step.identity;
             match step.action {
                 // The new one is there already; this step is about the other one.
@@ -484,7 +502,13 @@ impl Story<'_, '_> {
         let live = record.undone.as_ref().and_then(|it: &Outcome| it.live.as_ref());
         match (now, live) {
             (Some(mut part), Some(live)) => {
-                self.take_in(&mut part, Some(live));
+                part.identity.clone_from(&live.identity);
+                // Where the undo brought drift back, the outputs are those of the drift.
+                let managed =
+                    |fields: &Fields| hive_contract::path::restrict(fields, &step.managed);
+                if managed(&part.fields) == managed(&live.fields) {
+                    self.take_in(&mut part, Some(live));
+                }
                 part.token = token;
                 if !record.secrets.is_empty() {
                     part.secrets.clone_from(&record.secrets);

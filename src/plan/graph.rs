@@ -10,6 +10,8 @@ use std::rc::Rc;
 pub(super) struct Moment {
     /// Which step's draft; none for a moment between steps.
     pub(super) draft: Option<usize>,
+    /// Whose.
+    pub(super) subject: usize,
     /// Among what may come next, the smallest comes first.
     pub(super) rank: Rank,
 }
@@ -50,14 +52,15 @@ pub(super) struct Order {
 }
 
 impl Graph {
-    /// A moment between steps.
-    pub(super) fn moment(&mut self) -> NodeIndex {
-        self.inner.add_node(Moment { draft: None, rank: Rank::default() })
+    /// A moment between steps, in the life of a subject.
+    pub(super) fn moment(&mut self, subject: usize) -> NodeIndex {
+        self.inner.add_node(Moment { draft: None, subject, rank: Rank::default() })
     }
 
     /// A step.
     pub(super) fn step(&mut self, rank: Rank) -> NodeIndex {
-        self.inner.add_node(Moment { draft: Some(rank.draft), rank })
+        let (draft, subject) = (Some(rank.draft), rank.subject);
+        self.inner.add_node(Moment { draft, subject, rank })
     }
 
     /// `first` is before `then`.
@@ -75,7 +78,7 @@ impl Graph {
     /// The order, ties broken by rank.
     ///
     /// # Errors
-    /// The drafts on a cycle, in its order, the first also last.
+    /// The subjects on a cycle, in its order, the first also last.
     pub(super) fn order(mut self) -> Result<Order, Vec<usize>> {
         let sorted = match self.sorted() {
             Some(sorted) => sorted,
@@ -131,7 +134,8 @@ impl Graph {
             return Vec::new();
         };
         let path = cycle(&self.inner, component);
-        path.iter().filter_map(|node| self.inner[*node].draft).collect()
+        // Backwards, so that each waits for the next.
+        path.iter().rev().map(|node| self.inner[*node].subject).collect()
     }
 
     /// Only the steps, each waiting for the steps behind the moments that it waits for.
@@ -250,7 +254,7 @@ mod tests {
         let c = step(&mut graph, 2);
         let b = step(&mut graph, 1);
         let a = step(&mut graph, 0);
-        let all = graph.moment();
+        let all = graph.moment(0);
         let last = graph.step(Rank { stage: 0, subject: 0, draft: 3 });
         for node in [a, b, c] {
             graph.before(node, all);
@@ -274,14 +278,14 @@ mod tests {
         graph.before(a, b);
         graph.before(b, c);
         graph.before(c, a);
-        assert_eq!(graph.order(), Err(vec![0, 1, 2, 0]));
+        assert_eq!(graph.order(), Err(vec![0, 2, 1, 0]));
     }
 
     #[test]
     fn many_to_many_stays_linear() {
         let many = 500;
         let mut graph = Graph::default();
-        let all = graph.moment();
+        let all = graph.moment(0);
         for draft in 0..many {
             let node = step(&mut graph, draft);
             graph.before(node, all);

@@ -33,3 +33,6 @@ pub use outputs::Outputs;
 pub use planner::plan;
 pub use question::{Asked, PlanError, Question, Scope};
 pub use verbs::{Desired, LoweredPart, Verbs};
+
+#[cfg(test)]
+mod tests;

@@ -37,9 +37,9 @@ pub fn guards(snapshot: Option<&Snapshot>) -> Option<Fingerprint> {
 }
 
 /// The read set of the chosen decisions, sorted.
-pub(super) fn reads(
-    survey: &Survey<'_>,
-    verdicts: &[Verdict<'_>],
+pub(super) fn reads<'a>(
+    survey: &Survey<'a>,
+    verdicts: &[Verdict<'a>],
     selection: &Selection,
     known: &Known,
     guards_change: bool,

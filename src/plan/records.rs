@@ -1,6 +1,6 @@
 //! What will be recorded of each resource that a plan touches.
 
-use super::decide::{Decision, Verdict};
+use super::decide::{Decision, Verdict, unmoved_output};
 use super::fill::{Known, output_value};
 use super::model::{PlannedPart, PlannedRecord};
 use super::scope::Selection;
@@ -81,7 +81,11 @@ fn outputs(decision: &Decision<'_>, known: &Known) -> BTreeMap<String, Value> {
 }
 
 /// Whether an output may say something else afterwards than the record says now.
-pub(super) fn outputs_move(survey: &Survey<'_>, decision: &Decision<'_>, known: &Known) -> bool {
+pub(super) fn outputs_move<'a>(
+    survey: &Survey<'a>,
+    decision: &Decision<'a>,
+    known: &Known,
+) -> bool {
     let Some(wanted) = &decision.wanted else { return true };
     let now = outputs(decision, known);
     wanted.part.lowered.outputs.iter().any(|(name, output)| {
@@ -89,8 +93,7 @@ pub(super) fn outputs_move(survey: &Survey<'_>, decision: &Decision<'_>, known: 
         let reference = hive_contract::OutputRef { address, output: name.clone() };
         let after = match &output.value {
             Some(_) => now.get(name),
-            None if super::decide::stays(decision, &output.made_of) => return false,
-            None => None,
+            None => unmoved_output(survey, decision, &reference, &output.made_of),
         };
         after.is_none() || after != survey.recorded_output(&reference)
     })

@@ -62,7 +62,7 @@ fn checks(survey: &Survey<'_>, steps: &[Step], undone: &BTreeSet<u32>) -> Vec<Un
             continue;
         }
         // Behind its own undo, and behind that of what it waited for.
-        let waited = its.iter().flat_map(|it| it.needs.iter().copied());
+        let waited = its.iter().take(1).flat_map(|it| it.needs.iter().copied());
         let own = its.iter().map(|it| it.number);
         let needs: BTreeSet<u32> = own.chain(waited).filter(|it| undone.contains(it)).collect();
         if needs.is_empty() {

@@ -116,8 +116,8 @@ impl Drafts {
         plot.makes();
         plot.takes_away();
         plot.graph.order().map_err(|cycle| {
-            let mut path: Vec<String> =
-                cycle.into_iter().map(|it| self.all[it].target.to_string()).collect();
+            let name = |at: usize| survey.subjects[at].address.to_string();
+            let mut path: Vec<String> = cycle.into_iter().map(name).collect();
             path.dedup();
             PlanError::Cycle(path)
         })
@@ -297,17 +297,16 @@ impl<'p, 'a> Plot<'p, 'a> {
         let Some(lanes) = self.drafts.lanes.get(&at) else {
             // Nothing happens to it: one moment, so that what waits for it waits for what it
             // depends on.
-            let only = self.graph.moment();
+            let only = self.graph.moment(at);
             let verified = match self.survey.subjects[at].verified_by.is_empty() {
                 true => only,
-                false => self.graph.moment(),
+                false => self.graph.moment(at),
             };
             self.graph.before(only, verified);
             return Moments { start: only, ready: only, verified };
         };
-        let (start, ready) = (self.graph.moment(), self.graph.moment());
-        let verified = self.graph.moment();
-        self.graph.before(start, ready);
+        let (start, ready) = (self.graph.moment(at), self.graph.moment(at));
+        let verified = self.graph.moment(at);
         self.graph.before(ready, verified);
         for lane in lanes {
             self.chain(at, &lane.ready, 0, start, ready);
@@ -315,26 +314,17 @@ impl<'p, 'a> Plot<'p, 'a> {
         Moments { start, ready, verified }
     }
 
-    /// Steps one after the other, between two moments; gives the first.
-    fn chain(
-        &mut self,
-        at: usize,
-        drafts: &[usize],
-        stage: u8,
-        start: NodeIndex,
-        end: NodeIndex,
-    ) -> Option<NodeIndex> {
-        let (mut last, mut first) = (start, None);
+    /// Steps one after the other, between two moments.
+    fn chain(&mut self, at: usize, drafts: &[usize], stage: u8, start: NodeIndex, end: NodeIndex) {
+        let mut last = start;
         for draft in drafts {
             let lasts = self.drafts.all[*draft].operation.reversible != Reversible::Reversible;
             let stage = if lasts { 2 } else { stage };
             let node = self.graph.step(Rank { stage, subject: at, draft: *draft });
             self.graph.before(last, node);
-            first = first.or(Some(node));
             last = node;
         }
         self.graph.before(last, end);
-        first
     }
 
     /// What takes away: after everything that moved off, users before what they used.
@@ -344,9 +334,9 @@ impl<'p, 'a> Plot<'p, 'a> {
             if lanes.iter().all(|lane| lane.late.is_empty()) {
                 continue;
             }
-            let (start, end) = (self.graph.moment(), self.graph.moment());
+            let (start, end) = (self.graph.moment(*at), self.graph.moment(*at));
             self.late.insert(*at, (start, end));
-            for lane in lanes {
+            for lane in lanes.iter().filter(|lane| !lane.late.is_empty()) {
                 self.chain(*at, &lane.late, 1, start, end);
             }
         }
