@@ -55,7 +55,11 @@ fn plan(errors: &[PlanError]) -> Trouble {
 
 fn plan_hint(error: &PlanError) -> Option<String> {
     Some(match error {
-        PlanError::Exists { target, .. } => {
+        PlanError::Exists { owner: Some(_), .. } => {
+            "it belongs to another stack or environment: give this one another name or path"
+                .to_owned()
+        }
+        PlanError::Exists { target, owner: None, .. } => {
             format!("`hive adopt {}` takes it into hive", target.address)
         }
         PlanError::Foreign { .. } => {

@@ -94,7 +94,7 @@ fn step(row: &Row, at: &Columns, style: Style, out: &mut String) {
 
 /// Where broken lines go on: below their column, unless that leaves too little room.
 fn hang(column: usize, style: Style) -> usize {
-    if column * 2 <= style.width { column } else { FIELD_AT + 2 }
+    if column <= style.width / 2 { column } else { FIELD_AT + 2 }
 }
 
 /// Fields, one below the other.

@@ -50,7 +50,7 @@ impl Screen {
         let (out_terminal, err_terminal) = (out.is_terminal(), err.is_terminal());
         let width = |terminal: bool, size: Option<usize>| match (terminal, wishes.columns, size) {
             (true, Some(columns), _) | (true, None, Some(columns)) => columns.max(20),
-            _ => Style::PIPE_WIDTH,
+            _ => Style::PLAIN.width,
         };
         let style = |terminal: bool, size: Option<usize>| Style {
             colour: terminal && !wishes.no_colour && !wishes.dumb,

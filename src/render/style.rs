@@ -5,7 +5,8 @@
 pub struct Style {
     /// Only on a terminal, and never with `NO_COLOR` or `TERM=dumb`.
     pub colour: bool,
-    /// Columns of a terminal, else [`Style::PIPE_WIDTH`].
+    /// Columns of a terminal. In a pipe there are as many as are needed: whoever reads it looks for
+    /// words, and a path that was broken in two is not found.
     pub width: usize,
 }
 
@@ -30,11 +31,8 @@ pub enum Paint {
 }
 
 impl Style {
-    /// The width where there is no terminal.
-    pub const PIPE_WIDTH: usize = 100;
-
     /// For a pipe or a file.
-    pub const PLAIN: Self = Self { colour: false, width: Self::PIPE_WIDTH };
+    pub const PLAIN: Self = Self { colour: false, width: usize::MAX };
 
     /// Adds painted text.
     pub fn paint_into(self, out: &mut String, paint: Paint, text: &str) {
