@@ -6,7 +6,7 @@
 
 use crate::private::{create, names, read_json, unwritten};
 use crate::scan::Ident;
-use hive_contract::{Failure, Token};
+use hive_contract::{Failure, FailureKind, Token};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -71,7 +71,7 @@ impl Claims {
     /// # Errors
     /// The file cannot be read.
     pub(crate) fn held(&self, token: &Token) -> Result<Option<Claim>, Failure> {
-        read_json(&self.step(token))
+        read(&self.step(token))
     }
 
     fn prune(&self) -> Result<(), Failure> {
@@ -108,7 +108,16 @@ pub(crate) fn claim(path: &Path, claim: &Claim) -> Result<Claim, Failure> {
         return Ok(claim.clone());
     }
     // Nobody takes a claim away while its step is open.
-    Ok(read_json(path)?.unwrap_or(Claim::Void))
+    Ok(read(path)?.unwrap_or(Claim::Void))
+}
+
+/// What stands in a claim. It is there as a whole or not at all, unless the machine has failed:
+/// then somebody had claimed it, and what that started has ended with the machine.
+fn read(path: &Path) -> Result<Option<Claim>, Failure> {
+    match read_json(path) {
+        Err(failure) if failure.kind == FailureKind::Malformed => Ok(Some(Claim::Begun)),
+        read => read,
+    }
 }
 
 #[cfg(test)]

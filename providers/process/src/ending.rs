@@ -34,7 +34,9 @@ impl Which<'_> {
 
     fn keepers(&self, view: &View) -> Vec<Seen> {
         let runs = view.runs.iter().filter(|run| (self.runs)(run));
-        runs.filter_map(|run| run.keeper.clone()).collect()
+        let kept = runs.filter_map(|run| run.keeper.clone());
+        let strays = view.stray_keepers.iter().filter(|seen| (self.strays)(seen)).cloned();
+        kept.chain(strays).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// When a log is turned over.
@@ -114,7 +114,12 @@ pub(crate) fn last_lines(folder: &Path, from: u64, count: usize) -> Vec<String> 
 /// Follows one log, also when it is turned over.
 pub struct Tail {
     path: PathBuf,
+    /// What was read and not given yet.
+    ready: Vec<u8>,
+    /// How much of the file was read.
     offset: u64,
+    /// Which file the newest copy was.
+    copy: Option<u64>,
 }
 
 impl Tail {
@@ -123,13 +128,12 @@ impl Tail {
     /// # Errors
     /// The log cannot be read. One that is not there yet is an empty one.
     pub fn open(path: &Path, lines: Option<usize>) -> io::Result<Self> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let offset = lines.map_or(0, |lines| start_of(&bytes, lines));
-        Ok(Self { path: path.to_owned(), offset: offset as u64 })
+        let mut tail = Self { path: path.to_owned(), ready: Vec::new(), offset: 0, copy: None };
+        tail.copy = tail.newest_copy();
+        let bytes = tail.read()?;
+        let from = lines.map_or(0, |lines| start_of(&bytes, lines));
+        tail.ready = bytes[from..].to_vec();
+        Ok(tail)
     }
 
     /// What was printed since the last time.
@@ -137,23 +141,31 @@ impl Tail {
     /// # Errors
     /// The log cannot be read.
     pub fn read(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.ready);
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(bytes),
             Err(error) => return Err(error),
         };
-        if file.metadata()?.len() < self.offset {
+        // A log is not turned over while it is read, nor read while it is turned over.
+        flock(&file, FlockOperation::LockShared)?;
+        let copy = self.newest_copy();
+        if copy != self.copy || file.metadata()?.len() < self.offset {
             // Turned over: what was not read yet stands in the copy, at the same place.
             if let Ok(mut old) = File::open(self.path.with_file_name("1.log")) {
                 old.seek(SeekFrom::Start(self.offset))?;
                 old.read_to_end(&mut bytes)?;
             }
+            self.copy = copy;
             self.offset = 0;
         }
         file.seek(SeekFrom::Start(self.offset))?;
         self.offset += file.read_to_end(&mut bytes)? as u64;
         Ok(bytes)
+    }
+
+    fn newest_copy(&self) -> Option<u64> {
+        self.path.with_file_name("1.log").metadata().ok().map(|it| it.ino())
     }
 }
 

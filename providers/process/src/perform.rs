@@ -3,7 +3,7 @@
 use crate::Process;
 use crate::claims::Claim;
 use crate::ending::{Which, end};
-use crate::private::{create, folder, names, unwritten, write_json};
+use crate::private::{create, folder, names, unwritten, write_durably};
 use crate::record::{FORMAT, SERVICE as FILE, Service};
 use crate::roll::roll;
 use crate::spec::Stop;
@@ -50,9 +50,10 @@ pub(crate) fn look(process: &Process, request: &Perform) -> Result<View, Failure
         Some(_) => true,
         None => false,
     };
+    // The record alone outlives the machine's failure.
     let recorded = view.record.as_ref().is_some_and(|it| it.token == request.token);
     let gone = request.operation.verb == verb::STOP && view.live().is_none();
-    if begun && (recorded || gone) {
+    if recorded || (begun && gone) {
         return Ok(view);
     }
     check_owner(&view, request)?;
@@ -147,7 +148,7 @@ pub(crate) fn write_record(
     let service = process.layout.service(&request.identity)?;
     let path = service.join(FILE);
     folder(&service)
-        .and_then(|()| write_json(&path, record))
+        .and_then(|()| write_durably(&path, &serde_json::to_vec_pretty(record)?))
         .map_err(|error| unwritten(&path, &error))
 }
 

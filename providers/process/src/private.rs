@@ -14,20 +14,30 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a file by a temporary one beside it, durably.
+/// Writes a file by a temporary one beside it: whole or not at all, unless the machine fails.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary(path, bytes)?;
-    let moved = fs::rename(&temporary, path);
-    if moved.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    moved?;
+    let temporary = temporary(path, bytes, false)?;
+    moved(&temporary, path)
+}
+
+/// [`write()`] that also outlives the machine's failure.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = temporary(path, bytes, true)?;
+    moved(&temporary, path)?;
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn moved(temporary: &Path, path: &Path) -> io::Result<()> {
+    let moved = fs::rename(temporary, path);
+    if moved.is_err() {
+        let _ = fs::remove_file(temporary);
+    }
+    moved
 }
 
 /// Writes a file that must not be there yet. False when it is.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<bool> {
-    let temporary = temporary(path, bytes)?;
+    let temporary = temporary(path, bytes, false)?;
     let linked = fs::hard_link(&temporary, path);
     let _ = fs::remove_file(&temporary);
     match linked {
@@ -37,7 +47,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     }
 }
 
-fn temporary(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+fn temporary(path: &Path, bytes: &[u8], durable: bool) -> io::Result<PathBuf> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -50,7 +60,7 @@ fn temporary(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
             .mode(0o600)
             .open(&temporary)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        if durable { file.sync_all() } else { Ok(()) }
     })();
     match written {
         Ok(()) => Ok(temporary),

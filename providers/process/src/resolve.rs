@@ -20,12 +20,10 @@ pub(crate) fn resolve(
     let scan = Scan::read()?;
     let view = View::load(&process.layout, &request.identity, &scan)?;
     let partly = |facts: String| Ok(Resolution::Partly { facts });
-    if process.claims().held(&request.token)?.is_none() {
+    let recorded = view.record.as_ref().is_some_and(|it| it.token == request.token);
+    if process.claims().held(&request.token)?.is_none() && !recorded {
         // Also where the claims are lost: processes carry their token themselves.
-        let carries = |seen: &crate::scan::Seen| {
-            seen.carried.as_ref().is_some_and(|it| it.token == request.token)
-        };
-        if scan.processes.values().any(carries) {
+        if scan.carries(&request.token) {
             return partly("processes of this step run, its claim is lost".to_owned());
         }
         ground(process, context)?;

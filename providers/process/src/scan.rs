@@ -133,6 +133,12 @@ impl Scan {
         self.processes.values().filter(member).cloned().collect()
     }
 
+    /// Whether any process carries a token.
+    pub(crate) fn carries(&self, token: &Token) -> bool {
+        let carried = self.processes.values().filter_map(|seen| seen.carried.as_ref());
+        carried.into_iter().any(|it| it.token == *token)
+    }
+
     /// The keeper of one start of one replica.
     pub(crate) fn keeper(&self, meant: &Meant<'_>) -> Option<&Seen> {
         let keeps = |carried: &Carried| carried.keeper && meant.is(carried);

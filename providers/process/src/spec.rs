@@ -85,8 +85,8 @@ impl Spec {
             directory: text(fields, "directory")?.to_owned(),
             environment: map(fields, "environment")?,
             files: files
-                .iter()
-                .map(|(path, _)| Ok((path.clone(), text(&files, path)?.to_owned())))
+                .keys()
+                .map(|path| Ok((path.clone(), text(&files, path)?.to_owned())))
                 .collect::<Result<_, Failure>>()?,
             program: Bound {
                 name: text(&program, "name")?.to_owned(),
@@ -178,7 +178,7 @@ pub(crate) fn ports(fields: &Fields, replica: u32) -> BTreeMap<String, u16> {
 }
 
 /// The port that a service is reached at where nothing else is said: its only one, or `http`.
-pub(crate) fn main_port<'a, V>(ports: &'a BTreeMap<String, V>) -> Option<&'a str> {
+pub(crate) fn main_port<V>(ports: &BTreeMap<String, V>) -> Option<&str> {
     let named = ports.keys().find(|name| *name == "http");
     let only = ports.keys().next().filter(|_| ports.len() == 1);
     named.or(only).map(String::as_str)

@@ -25,6 +25,8 @@ pub(crate) struct View {
     pub(crate) runs: Vec<Run>,
     /// Its processes that no start on record explains.
     pub(crate) strays: Vec<Seen>,
+    /// The keepers of those.
+    pub(crate) stray_keepers: Vec<Seen>,
 }
 
 /// One start of one replica.
@@ -67,25 +69,45 @@ impl Run {
     }
 
     fn read(layout: &Layout, folder: PathBuf, scan: &Scan) -> Result<Option<Self>, Failure> {
-        let number = |name: &str| name.rsplit_once('.')?.1.parse().ok();
-        let Some(number) = folder.file_name().and_then(|name| number(name.to_str()?)) else {
+        let parts = |name: &str| {
+            let (token, number) = name.rsplit_once('.')?;
+            Some((Token::from_text(token), number.parse().ok()?))
+        };
+        let Some((token, number)) = folder.file_name().and_then(|name| parts(name.to_str()?))
+        else {
             return Ok(None);
         };
-        // Without it hive died before it started anything.
-        let Some(launch) = read_json::<Launch>(&folder.join(RUN))? else { return Ok(None) };
+        let launch = match read_json::<Launch>(&folder.join(RUN)) {
+            // Without it hive died before it started anything.
+            Ok(None) => return Ok(None),
+            Ok(Some(launch)) => launch,
+            // The machine has failed before it was on the disk, and nothing runs any more.
+            Err(failure) if failure.kind == FailureKind::Malformed && !scan.carries(&token) => {
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure),
+        };
         known(launch.format, &folder.join(RUN))?;
-        let started: Option<Started> = read_json(&folder.join(STARTED))?;
+        let started: Option<Started> = hint(&folder.join(STARTED))?;
         let first = started.as_ref().map(|it| &it.process);
         let meant = Meant { token: &launch.token, replica: launch.replica, folder: &layout.run };
         Ok(Some(Self {
             number,
             members: scan.members(&meant, first),
             keeper: scan.keeper(&meant).cloned(),
-            exit: read_json(&folder.join(EXIT))?,
+            exit: hint(&folder.join(EXIT))?,
             launch,
             started,
             folder,
         }))
+    }
+}
+
+/// What a keeper wrote. Where the machine has failed before it was on the disk, it says nothing.
+fn hint<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
+    match read_json(path) {
+        Err(failure) if failure.kind == FailureKind::Malformed => Ok(None),
+        read => read,
     }
 }
 
@@ -135,7 +157,9 @@ impl View {
             }
         }
         let strays = strays(layout, identity, record.as_ref(), &runs, scan)?;
-        Ok(Self { identity: identity.to_owned(), folder, record, runs, strays })
+        let keeps = |seen: &Seen| seen.carried.as_ref().is_some_and(|it| it.keeper);
+        let (stray_keepers, strays) = strays.into_iter().partition(keeps);
+        Ok(Self { identity: identity.to_owned(), folder, record, runs, strays, stray_keepers })
     }
 
     /// The starts of one replica.
@@ -315,7 +339,8 @@ pub(crate) fn moved_files(run: &Run) -> BTreeMap<String, Option<String>> {
     moved
 }
 
-/// The processes that carry the service's mark, or one it had, and that no start explains.
+/// The processes that carry the service's mark, or one it had, and that no start explains, and
+/// their keepers.
 fn strays(
     layout: &Layout,
     identity: &str,
@@ -335,7 +360,6 @@ fn strays(
             record.mark.as_ref() == Some(&carried.mark) || record.formerly.contains(&carried.mark)
         });
         (here || (marked && carried.belongs(&layout.run)))
-            && !carried.keeper
             && !explained.contains(&(&carried.token, carried.replica))
     };
     let stray = |seen: &&Seen| seen.carried.as_ref().is_some_and(ours);

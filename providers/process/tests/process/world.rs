@@ -4,10 +4,10 @@ use hive_contract::provider::Unguarded;
 use hive_contract::value::{Fields, secrets_in};
 use hive_contract::{
     Action, Ask, AskOne, Change, Context, Declared, Difference, Expects, Failure, FieldPath,
-    Fingerprint, Guard, Live, LowerScope, Lowered, Mark, Observed, Operation, Outcome, Perform,
-    Pick, Provider, Reason, Resolution, Secrets, StackMark, Target, Token, Undo, Value,
+    Fingerprint, Live, LowerScope, Lowered, Mark, Observed, Operation, Outcome, Perform, Pick,
+    Provider, Reason, Resolution, Secrets, StackMark, Target, Token, Undo, Value,
 };
-use hive_process::Process;
+use hive_process::{Process, Settling};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
@@ -49,7 +49,9 @@ impl World {
 
     pub(crate) fn process(&self) -> Process {
         let process = Process::connect(self.folder.path(), &Fields::new()).expect("connects");
-        process.kept_by(Path::new(SUBJECT))
+        let soon =
+            Settling { alive: Duration::from_millis(100), healthy: Duration::from_millis(60) };
+        process.kept_by(Path::new(SUBJECT)).settling(soon)
     }
 
     pub(crate) fn control(&self, what: &str) {
@@ -185,21 +187,33 @@ impl World {
     }
 
     pub(crate) async fn perform(&self, request: &Perform) -> Result<Outcome, Failure> {
-        self.perform_guarded(request, &Unguarded).await
+        self.perform_with(request, CANARY).await
     }
 
-    pub(crate) async fn perform_guarded(
+    pub(crate) async fn perform_by(
+        &self,
+        process: Process,
+        request: &Perform,
+    ) -> Result<Outcome, Failure> {
+        let secrets = secrets(request, CANARY);
+        let context =
+            Context { secrets: &secrets, guard: &Unguarded, events: &|_| {}, cancel: &self.cancel };
+        process.perform(request, &context).await
+    }
+
+    pub(crate) async fn perform_with(
         &self,
         request: &Perform,
-        guard: &dyn Guard,
+        value: &str,
     ) -> Result<Outcome, Failure> {
-        let secrets = secrets(request);
-        let context = Context { secrets: &secrets, guard, events: &|_| {}, cancel: &self.cancel };
+        let secrets = secrets(request, value);
+        let context =
+            Context { secrets: &secrets, guard: &Unguarded, events: &|_| {}, cancel: &self.cancel };
         self.process().perform(request, &context).await
     }
 
     pub(crate) async fn resolve(&self, request: &Perform) -> Resolution {
-        let secrets = secrets(request);
+        let secrets = secrets(request, CANARY);
         let context =
             Context { secrets: &secrets, guard: &Unguarded, events: &|_| {}, cancel: &self.cancel };
         self.process().resolve(request, &context).await.expect("resolves")
@@ -301,10 +315,10 @@ pub(crate) fn kill(pid: i32, signal: rustix::process::Signal) {
     }
 }
 
-pub(crate) fn secrets(request: &Perform) -> Secrets {
+pub(crate) fn secrets(request: &Perform, value: &str) -> Secrets {
     let mut secrets = Secrets::default();
     for reference in secrets_in(&request.operation.payload) {
-        secrets.insert(reference, CANARY.into());
+        secrets.insert(reference, value.into());
     }
     secrets
 }
