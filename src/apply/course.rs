@@ -68,7 +68,13 @@ async fn there(work: &Work<'_>, journal: &mut Journal, settle: Settle) -> Result
         (_, Stopped::Interrupted) => Ok(Turn::Ends(Ending::Interrupted)),
         (Settle::On, Stopped::AllDone) => Ok(Turn::Ends(Ending::Applied)),
         (Settle::On, _) => after_failure(work, journal).await,
-        (Settle::Back, _) => turn_back(work, journal, format!("{} asked", work.lent.who)).await,
+        (Settle::Back, _) => match stays(work, journal).await? {
+            None => Ok(Turn::Back(format!("{} asked", work.lent.who))),
+            Some(why) => Err(ApplyError::Refused(format!(
+                "hive does not go back by itself: {why}; go on with `hive recover`, or record it \
+                 as it is with `hive recover --close`"
+            ))),
+        },
     }
 }
 
@@ -78,31 +84,27 @@ async fn after_failure(work: &Work<'_>, journal: &mut Journal) -> Result<Turn, A
         work.note("it is left as it is: `on_failure` says \"halt\"");
         return Ok(Turn::Ends(Ending::Halted));
     }
+    if let Some(why) = stays(work, journal).await? {
+        work.note(format!("hive does not go back by itself: {why}"));
+        return Ok(Turn::Ends(Ending::Halted));
+    }
     let first = journal.replay().steps.iter().find(|(_, it)| it.state == StepState::Failed);
     let why = first.and_then(|(number, record)| {
         let target = &work.step(*number).ok()?.target;
         Some(format!("step {number} ({target}) failed: {}", record.failure.as_ref()?))
     });
-    turn_back(work, journal, why.unwrap_or_else(|| "a step failed".to_owned())).await
+    Ok(Turn::Back(why.unwrap_or_else(|| "a step failed".to_owned())))
 }
 
-/// Goes back, unless a step has had an effect that nothing takes back, or what one left is not
-/// known.
-async fn turn_back(
-    work: &Work<'_>,
-    journal: &mut Journal,
-    why: String,
-) -> Result<Turn, ApplyError> {
+/// Why hive does not go back by itself, where it does not: a step has had an effect that nothing
+/// takes back, or what one left is not known.
+async fn stays(work: &Work<'_>, journal: &mut Journal) -> Result<Option<String>, ApplyError> {
     let unsettled = settle::unsure(work, journal, Strange::Refused).await?;
     if let Some((step, found)) = unsettled.first() {
-        work.note(format!("what step {step} left is not known, so hive does not go back: {found}"));
-        return Ok(Turn::Ends(Ending::Halted));
+        return Ok(Some(format!("what step {step} left is not known: {found}")));
     }
-    if let Some((step, why)) = point_of_no_return(work, journal.replay()) {
-        work.note(format!("step {step} is behind the point of no return: {why}"));
-        return Ok(Turn::Ends(Ending::Halted));
-    }
-    Ok(Turn::Back(why))
+    let point = point_of_no_return(work, journal.replay());
+    Ok(point.map(|(step, why)| format!("step {step} is behind the point of no return: {why}")))
 }
 
 async fn back(

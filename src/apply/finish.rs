@@ -8,7 +8,7 @@ use super::model::{ApplyError, Progress, Report};
 use super::report;
 use super::settle::{self, Strange};
 use super::work::Work;
-use crate::plan;
+use crate::plan::{self, OnFailure};
 use hive_state::retain::KEEP_JOURNALS;
 use hive_state::{
     Ending, Freeze, Head, Journal, Lease, LedgerError, Record, Replay, Snapshot, StepState,
@@ -24,7 +24,7 @@ pub(super) async fn close(
     journal: &mut Journal,
     ending: Ending,
 ) -> Result<Option<Snapshot>, ApplyError> {
-    if !matches!(ending, Ending::Applied | Ending::RolledBack) {
+    if looks_before_closing(work, ending) {
         for (step, why) in settle::unsure(work, journal, Strange::Recorded).await? {
             work.note(format!("what step {step} left is not known: {why}"));
         }
@@ -42,6 +42,16 @@ pub(super) async fn close(
     entries.push(work.entry(Record::Closed { ending, snapshot: digest }));
     journal.append(&entries).await?;
     Ok(snapshot)
+}
+
+/// Whether what unsure failures left is looked at before an apply is closed. It was already where
+/// that decided whether to go back: what is still not known then is recorded as not known.
+fn looks_before_closing(work: &Work<'_>, ending: Ending) -> bool {
+    match ending {
+        Ending::Applied | Ending::RolledBack => false,
+        Ending::Halted => work.on_failure() == OnFailure::Halt,
+        Ending::Interrupted | Ending::ClosedByHand => true,
+    }
 }
 
 /// Freezes where that follows, and moves head. Everything here may be done twice.

@@ -82,11 +82,11 @@ pub(super) async fn resolve(work: &Work<'_>, attempt: &Attempt, complete: Comple
         Ok(Resolution::NotStarted { sealed }) => Ended::NotStarted { sealed },
         Ok(Resolution::Done(outcome)) => step.done(outcome),
         Ok(Resolution::Failed(failure)) => Ended::Failed(step.redact.failure(failure)),
-        Ok(Resolution::Foreign { found }) => Ended::Foreign(found),
+        Ok(Resolution::Foreign { found }) => Ended::Foreign(step.redact.said(found)),
         Ok(Resolution::Partly { .. } | Resolution::Running { .. }) if complete == Complete::Yes => {
             step.perform().await
         }
-        Ok(Resolution::Partly { facts }) => Ended::Unfinished(facts),
+        Ok(Resolution::Partly { facts }) => Ended::Unfinished(step.redact.said(facts)),
         Ok(Resolution::Running { .. }) => Ended::Unfinished("it is still under way".to_owned()),
     }
 }
@@ -97,6 +97,7 @@ pub(super) async fn look(work: &Work<'_>, attempt: &Attempt) -> Result<Resolutio
     Ok(match step.resolve().await? {
         Resolution::Done(outcome) => Resolution::Done(step.redact.outcome(outcome)),
         Resolution::Failed(failure) => Resolution::Failed(step.redact.failure(failure)),
+        Resolution::Foreign { found } => Resolution::Foreign { found: step.redact.said(found) },
         other => other,
     })
 }

@@ -38,6 +38,12 @@ impl Redact {
         }
     }
 
+    /// The same, of a text by itself.
+    pub(super) fn said(&self, mut text: String) -> String {
+        self.text(&mut text);
+        text
+    }
+
     /// An event without them.
     pub(super) fn event(&self, mut event: Event) -> Event {
         self.text(&mut event.message);

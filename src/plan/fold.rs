@@ -378,12 +378,24 @@ impl Story<'_, '_> {
         Ok((now, beside))
     }
 
-    /// The steps in the order in which what is there now came about: those that were taken back
-    /// come last, the last of them first.
-    fn in_order_of_time(&self) -> impl Iterator<Item = &'_ Step> {
-        let undone = |step: &&Step| self.folding.replay.state(step.number) == StepState::Undone;
-        let there = self.steps.iter().copied().filter(move |step| !undone(step));
-        there.chain(self.steps.iter().copied().rev().filter(undone))
+    /// The steps in the order in which what is there now came about. Those that were taken back, or
+    /// whose undo may have had an effect, come last: of each object the first of them alone,
+    /// because its undo came after those of the steps behind it.
+    fn in_order_of_time(&self) -> Vec<&Step> {
+        let went_back = |step: &Step| {
+            matches!(
+                self.folding.replay.state(step.number),
+                StepState::Undone | StepState::UndoBegun(_) | StepState::UndoFailed(_)
+            )
+        };
+        let mut objects = BTreeSet::new();
+        let (back, mut steps): (Vec<&Step>, Vec<&Step>) =
+            self.steps.iter().copied().partition(|step| went_back(step));
+        let first = |step: &&Step| objects.insert((step.place.clone(), step.identity.clone()));
+        let mut back: Vec<&Step> = back.into_iter().filter(first).collect();
+        back.reverse();
+        steps.append(&mut back);
+        steps
     }
 
     /// Whether what this step makes is made before the other one is taken away.

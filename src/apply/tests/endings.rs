@@ -8,6 +8,7 @@ use hive_contract::{Failure, FailureKind, Value};
 use hive_state::{Ending, Record};
 use serde_json::json;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
 async fn a_done_goes_out_with_the_begins_that_it_allows() {
@@ -180,6 +181,31 @@ async fn behind_the_point_of_no_return_it_halts_and_freezes() {
     bed.world.script("dev/thing.a", [Fault::Lost { effect: false }]);
     let report = bed.apply(&declared).await.expect("comes to an end");
     assert_eq!((report.ending, report.frozen), (Ending::RolledBack, false), "{report:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_does_not_go_back_over_what_is_not_known() {
+    let bed = Bed::new();
+    let mut declared = chain("ab", 1);
+    declared[1] = declare("thing.b", json!({ "settle_ms": 1000 }), &["thing.a"]);
+    bed.world.script("dev/thing.b", [Fault::Lost { effect: true }]);
+    let plan = bed.plan(&declared).await;
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let gone = Failure::new(FailureKind::Unavailable, "cannot be reached");
+        bed.world.trouble("dev/thing.b", gone);
+    };
+    let (report, ()) = tokio::join!(bed.run(&plan), meanwhile);
+    let report = report.expect("comes to an end");
+    assert_eq!((report.ending, report.frozen), (Ending::Halted, true), "{report:#?}");
+    assert!(report.halted_because.is_some_and(|it| it.contains("step 2")));
+    let head = bed.head().await.expect("a head");
+    assert!(!head.whole);
+    assert!(head.resources[&"thing.b".parse().unwrap()].parts["main"].unsure, "{head:#?}");
+    bed.world.calm();
+    bed.ledger.set_freeze(None).await.expect("lifts");
+    bed.apply(&declared).await.expect("applies");
+    bed.converged(&declared, "after a person looked").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,9 +388,8 @@ async fn an_update_that_would_change_nothing_has_no_effect() {
     let report = bed.run(&plan).await.expect("applies");
     assert_eq!(report.ending, Ending::Applied);
     let updates = plan.steps.iter().filter(|it| it.target.address.name() == "b").count();
-    if updates > 0 {
-        assert_eq!(bed.world.objects()[&bed.spot("thing.b")], before, "no effect");
-    }
+    assert_eq!(updates, 1, "the plan cannot know");
+    assert_eq!(bed.world.objects()[&bed.spot("thing.b")], before, "no effect");
     bed.converged(&of("y"), "an update that changed nothing").await;
 }
 

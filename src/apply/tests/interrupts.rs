@@ -195,3 +195,27 @@ async fn a_second_apply_is_told_who_holds_the_lease() {
     assert_eq!(report.expect("applies").ending, Ending::Applied);
     bed.converged(&slow(1)[..2], "two at once").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_wakes_up_after_it_was_taken_over_has_no_effect() {
+    let bed = Bed::new();
+    let declared = chain("ab", 1);
+    let plan = bed.plan(&declared).await;
+    bed.world.script("dev/thing.a", [Fault::Wait { before_ms: 1_000, after_ms: 0 }]);
+    let mut late = std::pin::pin!(bed.run(&plan));
+    tokio::select! {
+        ended = &mut late => panic!("ended: {ended:?}"),
+        () = tokio::time::sleep(Duration::from_millis(500)) => {}
+    }
+    // It sleeps between Begin and effect, and so does its lease.
+    let next = Bed::of(bed.world.clone(), bed.store.clone());
+    let report = next.recover(Settle::On).await.expect("recovers").expect("was open");
+    assert_eq!(report.ending, Ending::Applied);
+    let effects = bed.world.log().len();
+    let error = late.await.expect_err("is over");
+    let over =
+        matches!(error, ApplyError::Expired(_) | ApplyError::Ledger(LedgerError::Fenced { .. }));
+    assert!(over, "{error}");
+    assert_eq!(bed.world.log().len(), effects);
+    next.converged(&declared, "a late holder").await;
+}

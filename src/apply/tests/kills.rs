@@ -4,6 +4,7 @@ use super::bed::{Bed, chain, declare};
 use crate::apply::{ApplyError, Report, Settle};
 use hive_contract::Declared;
 use hive_contract::testing::{Fault, KillSwitch};
+use hive_state::Ending;
 use serde_json::json;
 
 /// What happens in one scenario.
@@ -117,7 +118,7 @@ async fn a_death_anywhere_ends_in_the_same_world() {
                 assert_eq!(ending, report.ending, "{why}");
             }
             let left = match ending {
-                hive_state::Ending::Applied => &scenario.after,
+                Ending::Applied => &scenario.after,
                 _ => &scenario.before,
             };
             bed.converged(left, &why).await;
@@ -156,6 +157,44 @@ async fn a_death_in_the_recovery_ends_there_too() {
                 assert_eq!(bed.picture(), picture, "{why}");
                 bed.converged(&scenario.before, &why).await;
             }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_death_anywhere_can_be_closed_or_taken_back() {
+    for scenario in scenarios() {
+        let mut undisturbed = bed_of(&scenario).await;
+        let before = undisturbed.picture();
+        let switch = KillSwitch::never();
+        let plan = undisturbed.plan(&scenario.after).await;
+        mortal(&mut undisturbed, &switch, async |bed| bed.run(&plan).await).await.expect("ends");
+        for boundary in 1..=switch.count() {
+            let settle = if boundary % 2 == 0 { Settle::Close } else { Settle::Back };
+            let at = &switch.log()[boundary as usize - 1];
+            let why = format!("{} at {at}, {settle:?}", scenario.name);
+            let mut bed = bed_of(&scenario).await;
+            let plan = bed.plan(&scenario.after).await;
+            let dies = KillSwitch::at(boundary);
+            mortal(&mut bed, &dies, async |bed| bed.run(&plan).await).await;
+            let ended = bed.recover(settle).await.unwrap_or_else(|it| panic!("{why}: {it}"));
+            assert!(bed.ledger.open_journal().await.expect("reads").is_none(), "{why}");
+            if ended.is_some_and(|it| it.ending == Ending::RolledBack) {
+                assert_eq!(bed.picture(), before, "{why}");
+                bed.converged(&scenario.before, &why).await;
+            }
+            if bed.ledger.freeze().await.expect("reads").is_some() {
+                bed.ledger.set_freeze(None).await.expect("lifts");
+            }
+            // From wherever it was left, the stack can be taken where it was to be before.
+            bed.world.calm();
+            let plan = bed.plan(&scenario.before).await;
+            if !plan.is_empty() {
+                let report = bed.run(&plan).await.unwrap_or_else(|it| panic!("{why}: {it}"));
+                assert_eq!(report.ending, Ending::Applied, "{why}: {report:#?}");
+            }
+            assert_eq!(bed.picture(), before, "{why}");
+            bed.converged(&scenario.before, &why).await;
         }
     }
 }

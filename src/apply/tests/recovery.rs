@@ -73,6 +73,21 @@ async fn back_takes_back_what_was_begun() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn back_is_refused_behind_the_point_of_no_return() {
+    let declared = [
+        declare("thing.a", json!({ "oneway": true }), &[]),
+        declare("thing.b", json!({}), &["thing.a"]),
+    ];
+    let bed = died(World::new(), &declared, "after create dev/thing.a").await;
+    let error = bed.recover(Settle::Back).await.expect_err("is refused");
+    assert!(matches!(error, ApplyError::Refused(_)), "{error}");
+    assert!(error.to_string().contains("point of no return"), "{error}");
+    let report = bed.recover(Settle::On).await.expect("recovers").expect("was open");
+    assert_eq!(report.ending, Ending::Applied);
+    bed.converged(&declared, "on, where there is no way back").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn close_looks_and_stops() {
     for (at, there) in [("before create dev/thing.b", 1), ("after create dev/thing.b", 2)] {
         let bed = died(World::new(), &chain("abc", 1), at).await;
