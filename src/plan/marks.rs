@@ -47,7 +47,7 @@ pub(super) fn may_take(
         (Whose::Ours, _) | (_, Some(Asked::Adopt { take_over: true })) => Ok(()),
         (Whose::Nobodys, Some(Asked::Adopt { .. })) => Ok(()),
         (Whose::AnotherStores, Some(Asked::Adopt { .. })) if lost_store => Ok(()),
-        (_, Some(Asked::Adopt { .. })) => {
+        (_, Some(Asked::Adopt { .. })) | (Whose::Foreign, _) => {
             Err(PlanError::Foreign { target: target.clone(), owner: owner.unwrap_or_default() })
         }
         _ => {

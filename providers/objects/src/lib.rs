@@ -11,14 +11,15 @@ pub use sync::FolderSync;
 use hive_contract::{Failure, FailureKind};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-/// Makes a folder that git leaves alone, by a note in it.
+/// Makes a private folder that git leaves alone, by a note in it.
 ///
 /// # Errors
 /// It cannot be made.
 pub fn make_unversioned(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     match fs::OpenOptions::new().write(true).create_new(true).open(folder.join(".gitignore")) {
         Ok(mut note) => note.write_all(b"*\n"),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),

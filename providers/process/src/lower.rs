@@ -22,7 +22,10 @@ const MOST_REPLICAS: i64 = 1_000;
 /// Everything that is wrong with it.
 pub(crate) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, Vec<Invalid>> {
     let mut reader = Reader { declared: &declared.fields, wrong: Vec::new() };
-    let fields = reader.fields(&declared.address.to_string());
+    // Many stacks share a machine: each begins to look for its ports somewhere else.
+    let whose = [&scope.owner.stack, &scope.owner.environment, &declared.address.to_string()];
+    let whose = whose.map(String::as_str).join("/");
+    let fields = reader.fields(&whose);
     if !reader.wrong.is_empty() {
         return Err(reader.wrong);
     }
@@ -42,10 +45,10 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn fields(&mut self, address: &str) -> Fields {
+    fn fields(&mut self, whose: &str) -> Fields {
         let process = self.table(self.declared, "process", "process");
         let replicas = self.replicas();
-        let ports = self.ports(address, &process, replicas);
+        let ports = self.ports(whose, &process, replicas);
         let (command, program) = self.command(&process);
         let directory = self.text(&process, "process.directory").unwrap_or_else(|| ".".to_owned());
         let mut fields = Fields::from([
@@ -79,7 +82,7 @@ impl Reader<'_> {
 
     /// Name → replica → port. There is always a first replica's port, so that scaling to nothing
     /// and back changes no url.
-    fn ports(&mut self, address: &str, process: &Fields, replicas: i64) -> Fields {
+    fn ports(&mut self, whose: &str, process: &Fields, replicas: i64) -> Fields {
         let declared = self.table(self.declared, "ports", "ports");
         let fixed = self.table(process, "ports", "process.ports");
         if !fixed.is_empty() && replicas > 1 {
@@ -109,7 +112,7 @@ impl Reader<'_> {
                 }
                 None => (0..replicas.max(1))
                     .map(|replica| {
-                        let key = format!("{address}/{name}/{replica}");
+                        let key = format!("{whose}/{name}/{replica}");
                         (replica.to_string(), Value::Pick(Pick::Port { key }))
                     })
                     .collect(),

@@ -67,7 +67,7 @@ fn a_disk_that_is_full_at_any_write() {
             0 => done += 1,
             1 | 5 => {
                 refused += 1;
-                ran.says("o space left");
+                ran.says("no space left");
             }
             _ => panic!("with {free} pages free: {ran}"),
         }

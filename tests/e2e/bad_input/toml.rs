@@ -48,7 +48,7 @@ fn a_bad_duration() {
 #[test]
 fn a_duplicate_address() {
     let (_, ran) = refused(&format!("{RIGHT}\n[config.a]\ncontent = \"y\"\n"));
-    ran.says("stack.toml:7").says("duplicate");
+    ran.says("stack.toml:7").says("stands here again");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_file_of_ten_megabytes() {
         text.push_str("# filler filler filler filler filler filler filler filler filler\n");
     }
     lab.write("stack.toml", &text);
-    lab.expect(1, &["validate"]).says("stack.toml").says("MiB");
+    lab.expect(1, &["validate"]).says("stack.toml").says("at most");
 }
 
 #[test]
@@ -166,7 +166,8 @@ fn a_key_whose_part_is_not_built_is_refused_with_its_line() {
         ("[state]\ns3 = { bucket = \"b\" }\n", "s3"),
     ] {
         let (_, ran) = refused(&format!("{RIGHT}\n{toml}"));
-        ran.says("not in this version").says(key).says("stack.toml:7");
+        ran.says("not in this version").says(key);
+        assert!(ran.err.contains("stack.toml:7:") || ran.err.contains("stack.toml:8:"), "{ran}");
     }
 }
 
