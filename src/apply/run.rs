@@ -299,7 +299,10 @@ impl<'r, 'a> Run<'r, 'a> {
                 () = interrupt.pressed(1), if !self.interrupted => {
                     self.interrupted = true;
                     self.cut.press();
-                    self.work.note("asked to stop: nothing more begins, what runs is waited for");
+                    self.work.note(
+                        "asked to stop: nothing more begins, what runs is waited for; \
+                         once more leaves at once",
+                    );
                     return Ok(true);
                 }
             }

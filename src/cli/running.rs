@@ -94,7 +94,7 @@ pub async fn perform(
             None => session.apply_saved(plan, &command, &says, &interrupt).await,
         }
     };
-    let came = listening(applying, &interrupt, &says).await;
+    let came = listening(applying, &interrupt).await;
     drop(watcher);
     let ended = came?;
     tell(desk, &ended, Some(plan), json);
@@ -116,7 +116,7 @@ pub async fn settle(
     let interrupt = Interrupt::default();
     let says = |progress: Progress| watcher.see(&progress);
     let recovering = session.recover(settle, &says, &interrupt);
-    let came = listening(recovering, &interrupt, &says).await;
+    let came = listening(recovering, &interrupt).await;
     drop(watcher);
     let ended = came?;
     if let Some(ended) = &ended {
@@ -126,11 +126,7 @@ pub async fn settle(
 }
 
 /// Runs something while Ctrl-C and TERM are pressed onto its interrupt.
-async fn listening<T>(
-    work: impl Future<Output = T>,
-    interrupt: &Interrupt,
-    says: &(dyn Fn(Progress) + Send + Sync),
-) -> T {
+async fn listening<T>(work: impl Future<Output = T>, interrupt: &Interrupt) -> T {
     let listen = async {
         // Without handlers a signal ends hive at once, which recovery settles as any crash.
         let (Ok(mut int), Ok(mut term)) =
@@ -144,13 +140,6 @@ async fn listening<T>(
                 _ = term.recv() => {}
             }
             interrupt.press();
-            if interrupt.times() == 1 {
-                says(Progress::Note {
-                    message: "stopping: no new step begins, those under way are waited for; \
-                              once more leaves at once"
-                        .to_owned(),
-                });
-            }
         }
     };
     tokio::select! {

@@ -33,9 +33,12 @@ pub struct Watcher<'a> {
     seen: Mutex<Seen>,
 }
 
+/// The steps that have begun: whose, and whether it is their undo.
+type Steps = BTreeMap<u32, (Target, bool)>;
+
 /// What was said of each step, and what is drawn of it.
 struct Seen {
-    steps: BTreeMap<u32, (Target, String)>,
+    steps: Steps,
     drawn: Option<Drawn>,
 }
 
@@ -66,8 +69,8 @@ impl<'a> Watcher<'a> {
             return self.screen.result(&plan_json::line(&line));
         }
         let Ok(mut seen) = self.seen.lock() else { return };
-        if let Progress::Began { step, target, title, .. } = progress {
-            seen.steps.insert(*step, (target.clone(), title.clone()));
+        if let Progress::Began { step, target, back, .. } = progress {
+            seen.steps.insert(*step, (target.clone(), *back));
         }
         let said = say(progress, &seen.steps);
         let style = self.screen.message_style();
@@ -115,7 +118,7 @@ struct Said {
     matters: bool,
 }
 
-fn say(progress: &Progress, steps: &BTreeMap<u32, (Target, String)>) -> Option<Said> {
+fn say(progress: &Progress, steps: &Steps) -> Option<Said> {
     let said = |line: Line, stays: bool, matters: bool| Some(Said { line, stays, matters });
     match progress {
         Progress::Opened { apply, command, steps, resumed } => {
@@ -134,11 +137,11 @@ fn say(progress: &Progress, steps: &BTreeMap<u32, (Target, String)>) -> Option<S
         Progress::Said { step, event } => {
             let warning = event.level == Level::Warning;
             let paint = if warning { Paint::Care } else { Paint::Dim };
-            said(named(*step, steps, false).with(paint, event_words(event)), warning, warning)
+            let back = steps.get(step).is_some_and(|(_, back)| *back);
+            said(named(*step, steps, back).with(paint, event_words(event)), warning, warning)
         }
         Progress::Done { step, took_ms, back } => {
-            let word = if *back { "taken back" } else { "done" };
-            let line = named(*step, steps, *back).with(Paint::Good, word);
+            let line = named(*step, steps, *back).with(Paint::Good, "done");
             said(line.with(Paint::Dim, format!(" in {}", span(*took_ms))), true, false)
         }
         Progress::Failed { step, failure, back } => {
@@ -158,7 +161,7 @@ fn say(progress: &Progress, steps: &BTreeMap<u32, (Target, String)>) -> Option<S
 }
 
 /// The number and the target of a step.
-fn named(step: u32, steps: &BTreeMap<u32, (Target, String)>, back: bool) -> Line {
+fn named(step: u32, steps: &Steps, back: bool) -> Line {
     let way = if back { "back " } else { "" };
     let line = Line::new().with(Paint::Dim, format!("{way}{step:>2}  "));
     match steps.get(&step) {
@@ -180,10 +183,11 @@ impl Drawn {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let done = all.add(ProgressBar::new(0));
         done.set_style(style("{bar:24} {pos} of {len} done  {elapsed}"));
+        done.enable_steady_tick(Duration::from_secs(1));
         Self { all, done, running: BTreeMap::new() }
     }
 
-    fn draw(&mut self, progress: &Progress, steps: &BTreeMap<u32, (Target, String)>) {
+    fn draw(&mut self, progress: &Progress, steps: &Steps) {
         match progress {
             Progress::Opened { steps, .. } => self.done.set_length(u64::from(*steps)),
             Progress::Began { step, title, .. } => {
@@ -235,8 +239,8 @@ pub fn lines(progress: &[Progress], style: Style) -> String {
     let mut steps = BTreeMap::new();
     let mut out = String::new();
     for it in progress {
-        if let Progress::Began { step, target, title, .. } = it {
-            steps.insert(*step, (target.clone(), title.clone()));
+        if let Progress::Began { step, target, back, .. } = it {
+            steps.insert(*step, (target.clone(), *back));
         }
         if let Some(said) = say(it, &steps) {
             said.line.write(&mut out, style, 2);

@@ -297,10 +297,10 @@ fn all_set(fields: &Fields, knows: value::Knows<'_>) -> Vec<FieldRow> {
             if value.as_map().is_some_and(Fields::is_empty) {
                 return None;
             }
-            let time = value::as_time(&path, value);
+            let value = value::readable(&path, value);
             Some(FieldRow {
                 field: clean(&path.to_string()),
-                change: set(time.as_ref().unwrap_or(value), knows),
+                change: set(&value, knows),
                 notes: Vec::new(),
             })
         })
@@ -324,7 +324,7 @@ pub fn between(before: &Fields, after: &Fields) -> Vec<FieldRow> {
         .map(|path| {
             let readable = |fields: &Fields| {
                 let value = get(fields, &path)?;
-                Some(value::as_time(&path, value).unwrap_or_else(|| value.clone()))
+                Some(value::readable(&path, value))
             };
             let (before, after) = (readable(before), readable(after));
             FieldRow {
@@ -345,9 +345,7 @@ fn set(value: &Value, knows: value::Knows<'_>) -> FieldChange {
 
 fn field(plan: &Plan, difference: &Difference, looked: bool, knows: value::Knows<'_>) -> FieldRow {
     let Difference { field, reason, moved_by, .. } = difference;
-    let readable = |it: &Option<Value>| {
-        it.as_ref().map(|value| value::as_time(field, value).unwrap_or_else(|| value.clone()))
-    };
+    let readable = |it: &Option<Value>| it.as_ref().map(|value| value::readable(field, value));
     let (recorded, observed, desired) = (
         readable(&difference.recorded),
         readable(&difference.observed),

@@ -16,11 +16,13 @@ use std::collections::BTreeMap;
 pub fn text(report: &Report, plan: Option<&Plan>, style: Style) -> String {
     let mut out = String::new();
     headline(report, plan).write(&mut out, style, 2);
+    // What a step left behind is gone again where everything was taken back.
+    let stays = report.ending != Ending::RolledBack;
     for failure in &report.failures {
-        failed(failure, "failed", style, &mut out);
+        failed(failure, "failed", stays, style, &mut out);
     }
     for failure in &report.undo_failures {
-        failed(failure, "could not be taken back", style, &mut out);
+        failed(failure, "could not be taken back", true, style, &mut out);
     }
     if let Some(why) = &report.halted_because {
         Line::new().with(Paint::Bad, "halted: ").plain(clean(why)).write(&mut out, style, 2);
@@ -76,6 +78,7 @@ fn headline(report: &Report, plan: Option<&Plan>) -> Line {
 fn failed(
     (step, target, failure): &(u32, Target, Failure),
     word: &str,
+    stays: bool,
     style: Style,
     out: &mut String,
 ) {
@@ -95,7 +98,7 @@ fn failed(
         Remains::Left(_) => Some("it left something behind, which is recorded"),
         Remains::Unsure => Some("what it left behind is not known; the next plan looks at it"),
     };
-    if let Some(left) = left {
+    if let Some(left) = left.filter(|_| stays) {
         Line::indented(6).with(Paint::Care, left).write(out, style, 6);
     }
 }

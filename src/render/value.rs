@@ -1,7 +1,7 @@
 //! Values as a reviewer reads them.
 
 use super::clean::clean;
-use hive_contract::{FieldPath, OutputRef, Pick, Value};
+use hive_contract::{FieldPath, Fingerprint, OutputRef, Pick, Value};
 
 /// The longest value that is shown whole on one line, in characters.
 const LONGEST: usize = 160;
@@ -108,13 +108,23 @@ fn plain_or_quoted(text: &str) -> String {
     if plain { shown } else { format!("\"{}\"", shown.replace('"', "\\\"")) }
 }
 
-/// The same value where its field says that it is a time: `5 min` for 300000.
-pub fn as_time(field: &FieldPath, value: &Value) -> Option<Value> {
+/// The same value as a person reads it where that is something else: `5 min` for 300000 where the
+/// field says that it is a time, the first digits of a digest.
+pub fn readable(field: &FieldPath, value: &Value) -> Value {
+    time(field, value).or_else(|| digest(value)).unwrap_or_else(|| value.clone())
+}
+
+fn time(field: &FieldPath, value: &Value) -> Option<Value> {
     const TIMES: [&str; 4] = ["every", "for", "grace", "timeout"];
     let key = field.keys().last()?;
     let ms = u64::try_from(value.as_int()?).ok()?;
     (TIMES.contains(&key.as_str()) || key.ends_with("_ms"))
         .then(|| Value::Text(super::words::exact_span(ms)))
+}
+
+fn digest(value: &Value) -> Option<Value> {
+    let digest = Fingerprint::parse(value.as_text()?)?;
+    digest.as_str().get(..12).map(|first| Value::Text(format!("{first}…")))
 }
 
 /// The text, where a value is text of more than one line.
