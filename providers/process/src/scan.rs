@@ -13,6 +13,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+/// The parent of the kernel's threads.
+const KERNEL: i32 = 2;
+
 /// One process in one boot of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ident {
@@ -104,7 +107,11 @@ impl Scan {
             };
             // What cannot be read any more has ended meanwhile.
             if let Some(stat) = Stat::read(pid).filter(|stat| !stat.dead) {
-                let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+                // The kernel's own threads are half of all and have none.
+                let environment = match stat.parent == KERNEL {
+                    true => Vec::new(),
+                    false => fs::read(format!("/proc/{pid}/environ")).unwrap_or_default(),
+                };
                 let seen = Seen {
                     pid,
                     parent: stat.parent,

@@ -212,8 +212,9 @@ impl View {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         fields.insert("replicas".to_owned(), Value::Int(count));
         let outputs = outputs::values(&fields);
+        let recorded = fields.clone();
         for run in &running {
-            overlay(&mut fields, run);
+            overlay(&mut fields, &recorded, run);
         }
         let wanted = wanted.unwrap_or(count);
         Some(Live {
@@ -294,10 +295,11 @@ impl View {
     }
 }
 
-/// Puts what one replica really runs with over what the record says, where they differ.
-fn overlay(fields: &mut Fields, run: &Run) {
+/// Puts what one replica really runs with over what the record says, where they differ: a replica
+/// that is as recorded hides no other one that is not.
+fn overlay(fields: &mut Fields, recorded: &Fields, run: &Run) {
     let replica = run.launch.replica;
-    let wanted = spec::launched(fields, replica);
+    let wanted = spec::launched(recorded, replica);
     for (key, value) in &run.launch.launched {
         if wanted.get(key) == Some(value) {
             continue;
@@ -369,7 +371,9 @@ fn strays(
 /// All services of an environment that have a folder here.
 pub(crate) fn identities(layout: &Layout, environment: &str) -> Result<Vec<String>, Failure> {
     let names = names(&layout.run.join(environment))?;
-    Ok(names.iter().map(|name| identity(environment, name)).collect())
+    // Other providers keep theirs beside.
+    let services = names.iter().filter(|name| name.starts_with("service."));
+    Ok(services.map(|name| identity(environment, name)).collect())
 }
 
 /// The folder of a replica's log.

@@ -1,23 +1,39 @@
 //! The suite that every provider passes, on real processes: once with a port, which is ended
 //! before its successor starts, once without.
 
-use crate::world::{CANARY, World, kill, map, with};
+use crate::world::{CANARY, SUBJECT, World, kill, map, with};
 use hive_contract::testing::conformance::{self, Fixtures, Trouble};
 use hive_contract::{Declared, Provider, SecretRef, StackMark, Task, Value};
-use hive_process::Settling;
+use hive_process::{Settling, program};
 use rustix::process::Signal;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 struct Services {
     world: World,
     arguments: &'static [&'static str],
+    replicas: i64,
 }
 
 impl Services {
     fn kept(&self) -> std::path::PathBuf {
         self.world.path("kept.json")
+    }
+
+    /// A script is hashed in no time, which counts where everything is done a hundred times.
+    fn started_by_a_script(&self, declared: Declared) -> Declared {
+        let script = self.world.path("run.sh");
+        if !script.exists() {
+            fs::write(&script, format!("#!/bin/sh\nexec {SUBJECT} $1\n")).expect("writes");
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("mode");
+        }
+        let digest = program::digest(&script).expect("digests");
+        let program = map([("name", "./run.sh".into()), ("digest", digest.as_str().into())]);
+        let command = vec!["./run.sh".into(), self.arguments[0].into()];
+        let declared = with(declared, "process.command", Value::List(command));
+        with(declared, "process.program", program)
     }
 
     fn record(&self) -> std::path::PathBuf {
@@ -38,7 +54,8 @@ impl Fixtures for Services {
 
     fn declared(&self, version: u32) -> Declared {
         let text = format!("v{version}");
-        let declared = self.world.declared(self.arguments, &text, 2);
+        let declared =
+            self.started_by_a_script(self.world.declared(self.arguments, &text, self.replicas));
         let files = map([("/etc/api.toml", Value::Text(format!("version = {version}\n")))]);
         let mut declared = with(declared, "files", files);
         if self.arguments == ["serve"] {
@@ -62,7 +79,7 @@ impl Fixtures for Services {
                 fs::write(self.record(), "{").expect("writes");
             }
             Trouble::Meddled => {
-                let file = self.world.start_folder(1).join("files/etc/api.toml");
+                let file = self.world.start_folder(0).join("files/etc/api.toml");
                 fs::write(file, "by hand").expect("writes");
             }
             Trouble::Gone => {
@@ -90,12 +107,12 @@ impl Fixtures for Services {
     }
 
     fn polls(&self) -> u32 {
-        12
+        10
     }
 }
 
-async fn conforms(arguments: &'static [&'static str]) -> Vec<&'static str> {
-    let services = Services { world: World::new(), arguments };
+async fn conforms(arguments: &'static [&'static str], replicas: i64) -> Vec<&'static str> {
+    let services = Services { world: World::new(), arguments, replicas };
     let not_offered = conformance::run(&services).await.expect("conforms");
     // The secret reached the services and no file of hive's.
     let mut open = vec![services.world.path(".hive-run")];
@@ -117,13 +134,13 @@ async fn conforms(arguments: &'static [&'static str]) -> Vec<&'static str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_with_a_port_conforms() {
-    let not_offered = conforms(&["serve"]).await;
+    let not_offered = conforms(&["serve"], 1).await;
     assert_eq!(not_offered, ["replace", "forbidden", "unavailable", "upgrade"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_without_a_port_conforms() {
-    let not_offered = conforms(&["idle"]).await;
+    let not_offered = conforms(&["idle"], 2).await;
     let expected = ["replace", "forbidden", "unavailable", "slow", "unhealthy", "upgrade"];
     assert_eq!(not_offered, expected);
 }

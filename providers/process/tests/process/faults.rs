@@ -80,6 +80,26 @@ async fn a_crash_is_drift_and_is_mended_without_touching_the_others() {
 }
 
 #[tokio::test]
+async fn a_file_that_somebody_edits_is_drift_in_whichever_replica() {
+    let world = World::new();
+    let files = map([("/etc/api.toml", "x = 1\n".into())]);
+    let declared = with(world.declared(&["idle"], "a", 3), "files", files);
+    let desired = world.create(&declared).await.expect("starts");
+    let before = world.services();
+    for replica in [0, 2] {
+        let file = world.start_folder(replica).join("files/etc/api.toml");
+        fs::write(file, "by hand").expect("writes");
+        let live = world.live().await.expect("is there");
+        assert_eq!(live.fields["files"], map([("/etc/api.toml", "by hand".into())]));
+        let update = world.change(Action::Update, Some(&desired), Some(&desired)).await;
+        world.perform(&update).await.expect("mends");
+        assert_eq!(world.live().await.expect("is there").fields, desired.fields);
+    }
+    assert_eq!(world.services()[1], before[1]);
+    assert_eq!(world.starts(), 5);
+}
+
+#[tokio::test]
 async fn a_zombie_is_dead() {
     let world = World::new();
     // The first process leaves a child that it never waits for, and that child is all that has
