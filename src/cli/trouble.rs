@@ -56,15 +56,15 @@ fn plan(errors: &[PlanError]) -> Trouble {
 fn plan_hint(error: &PlanError) -> Option<String> {
     Some(match error {
         PlanError::Exists { owner: Some(_), .. } => {
-            "it belongs to another stack or environment: give this one another name or path"
+            "if this stack's store was lost, `hive apply --take-over` takes what it held into hive \
+             again; else another copy of this stack holds it"
                 .to_owned()
         }
         PlanError::Exists { target, owner: None, .. } => {
             format!("`hive adopt {}` takes it into hive", target.address)
         }
         PlanError::Foreign { .. } => {
-            "if it is this stack's and its store was lost, add `--take-over`; \
-             else give this one another name"
+            "give this one another name or path; `--take-over` takes it from whoever holds it"
                 .to_owned()
         }
         PlanError::Unmarked { target } => {

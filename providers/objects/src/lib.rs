@@ -11,7 +11,7 @@ pub use sync::FolderSync;
 use hive_contract::{Failure, FailureKind};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Makes a private folder that git leaves alone, by a note in it.
@@ -20,7 +20,12 @@ use std::path::Path;
 /// It cannot be made.
 pub fn make_unversioned(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    match fs::OpenOptions::new().write(true).create_new(true).open(folder.join(".gitignore")) {
+    match fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(folder.join(".gitignore"))
+    {
         Ok(mut note) => note.write_all(b"*\n"),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),

@@ -421,8 +421,9 @@ mod tests {
         ]))
         .expect("lowers");
         assert_eq!(lowered.identity, "dev/service.api");
-        let pick =
-            |replica: u32| Value::Pick(Pick::Port { key: format!("shop/dev/service.api/http/{replica}") });
+        let pick = |replica: u32| {
+            Value::Pick(Pick::Port { key: format!("shop/dev/service.api/http/{replica}") })
+        };
         let expected = map([("http", map([("0", pick(0)), ("1", pick(1))]))]);
         assert_eq!(lowered.fields["listen"], expected);
         assert_eq!(
