@@ -227,7 +227,7 @@ impl Order {
             mark: mark.clone(),
             token: request.token.clone(),
         };
-        claim.prepare(SIDECAR, &sidecar.write(), 0o644, false)?;
+        claim.prepare(SIDECAR, &sidecar.write(), 0o600, false)?;
         Ok(())
     }
 }
