@@ -9,7 +9,7 @@ use hive_contract::{
     Context, Expects, Failure, FailureKind, Fields, Live, Mark, Observed, Outcome, Perform,
     Remains, Token, Value,
 };
-use hive_objects::{Claim, FolderSync, failure};
+use hive_objects::{Claim, FolderSync, Renames, failure};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -198,16 +198,16 @@ impl Order {
             Work::Remove => live.is_none(),
             Work::Adopt { .. } | Work::Release => false,
         };
-        first_is_there && self.is_half_done(&|name| claims.holds(&request.token, name))
+        first_is_there && self.renames().half_done(&|name| claims.holds(&request.token, name))
     }
 
-    /// Whether what lies in a step's folder says that the first of two effects is done: a write
-    /// has prepared both files and one is gone; a removal has moved the file there.
-    pub(crate) fn is_half_done(&self, lies_there: &dyn Fn(&str) -> bool) -> bool {
+    /// What it renames.
+    pub(crate) fn renames(&self) -> Renames<'static> {
         match &self.work {
-            Work::Write { .. } => lies_there(SIDECAR) && !lies_there(CONTENT),
-            Work::Remove => lies_there(CONTENT),
-            Work::Adopt { .. } | Work::Release => false,
+            Work::Write { .. } => Renames::Out(&[CONTENT, SIDECAR]),
+            Work::Adopt { .. } => Renames::Out(&[SIDECAR]),
+            Work::Remove => Renames::Into(CONTENT),
+            Work::Release => Renames::Into(SIDECAR),
         }
     }
 

@@ -58,27 +58,23 @@ impl Claims {
 
     /// Makes a token unusable: puts a file where its folder would be. Whoever wakes up late with
     /// the token finds no folder, and none of its renames can work. Says whether it did so: not
-    /// where the folder, once out of everybody's reach, shows that the effect is `half_done`; it is
-    /// given a question that says what lies there.
+    /// where the renames have begun and not ended, so that the same token can complete them.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn void(
-        &self,
-        token: &Token,
-        half_done: impl Fn(&dyn Fn(&str) -> bool) -> bool,
-    ) -> Result<bool, Failure> {
+    pub fn void(&self, token: &Token, renames: Renames<'_>) -> Result<bool, Failure> {
         let folder = self.folder_of(token);
-        let buried = self.bury(&folder, half_done);
+        let buried = self.bury(&folder, renames);
         buried.map_err(|error| failure("seal", &folder.display().to_string(), &error))
     }
 
-    fn bury(
-        &self,
-        folder: &Path,
-        half_done: impl Fn(&dyn Fn(&str) -> bool) -> bool,
-    ) -> io::Result<bool> {
+    fn bury(&self, folder: &Path, renames: Renames<'_>) -> io::Result<bool> {
+        let away = folder.with_extension("void");
         loop {
+            if away.is_dir() && !exists(folder) {
+                // An earlier recovery died right here.
+                fs::rename(&away, folder)?;
+            }
             match fs::OpenOptions::new().write(true).create_new(true).open(folder) {
                 Ok(_) => return Ok(true),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -86,22 +82,78 @@ impl Claims {
                 }
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
                 Err(_) if !folder.is_dir() => return Ok(true),
-                Err(_) => {
-                    let away = folder.with_extension("void");
-                    match fs::rename(folder, &away) {
-                        Ok(()) if half_done(&|name| exists(&away.join(name))) => {
-                            fs::rename(&away, folder)?;
-                            return Ok(false);
-                        }
-                        Ok(()) => fs::remove_dir_all(&away)?,
-                        // Its holder took it away in between.
-                        Err(error) if error.kind() == ErrorKind::NotFound => {}
-                        // An earlier recovery died right here.
-                        Err(_) if away.is_dir() => fs::remove_dir_all(&away)?,
-                        Err(error) => return Err(error),
+                Err(_) => match fs::rename(folder, &away) {
+                    Ok(()) if renames.take_back(&away)? => remove(&away)?,
+                    Ok(()) => {
+                        fs::rename(&away, folder)?;
+                        return Ok(false);
                     }
-                }
+                    // Its holder took it away in between.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(_) if away.is_dir() => remove(&away)?,
+                    Err(error) => return Err(error),
+                },
             }
+        }
+    }
+}
+
+/// Takes a folder away. Its late holder may still be writing into it, and will not for long.
+fn remove(folder: &Path) -> io::Result<()> {
+    loop {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+            done => return done,
+        }
+    }
+}
+
+/// What a step renames, by the names in its folder.
+#[derive(Clone, Copy, Debug)]
+pub enum Renames<'a> {
+    /// Out of it, in this order; all are prepared in this order before the first goes.
+    Out(&'a [&'a str]),
+    /// Into it.
+    Into(&'a str),
+}
+
+impl Renames<'_> {
+    /// Whether some of it has been done, and not all, by what lies in the folder.
+    pub fn half_done(&self, lies_there: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Out([first, rest @ ..]) => {
+                !lies_there(first) && rest.iter().any(|name| lies_there(name))
+            }
+            Self::Out([]) => false,
+            Self::Into(name) => lies_there(name),
+        }
+    }
+
+    /// Makes all of it impossible; false where it has begun.
+    ///
+    /// A rename that had found the folder before it was moved away may still happen in it. So what
+    /// would go out is not looked for but taken, and what would come in finds no folder to come to:
+    /// of each two that race for it, one is told that it is gone.
+    fn take_back(self, away: &Path) -> io::Result<bool> {
+        let gone = |done: io::Result<()>| match done {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        };
+        match self {
+            Self::Out([]) => Ok(true),
+            Self::Out([first, rest @ ..]) => {
+                let taken = gone(fs::remove_file(away.join(first)))?;
+                Ok(taken || !rest.iter().any(|name| exists(&away.join(name))))
+            }
+            Self::Into(name) => match fs::remove_dir(away) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+                    Ok(!exists(&away.join(name)))
+                }
+                Err(error) => Err(error),
+            },
         }
     }
 }
@@ -223,14 +275,14 @@ mod tests {
         let (_folder, claims, object) = desk();
         let late = claims.make(&token("t1")).expect("claims");
         late.prepare("new", b"late", 0o600, false).expect("writes");
-        assert!(claims.void(&token("t1"), |_| false).expect("seals"));
+        assert!(claims.void(&token("t1"), Renames::Out(&["new"])).expect("seals"));
         assert!(late.install_new("new", &object).is_err() && late.install("new", &object).is_err());
         assert!(late.prepare("new", b"", 0o600, false).is_err());
         assert!(void(&claims, "t1"));
         late.end();
         assert!(void(&claims, "t1"), "its end does not open it again");
-        assert!(claims.void(&token("t1"), |_| false).expect("seals twice"));
-        assert!(claims.void(&token("t2"), |_| false).expect("seals what never began"));
+        assert!(claims.void(&token("t1"), Renames::Out(&["new"])).expect("seals twice"));
+        assert!(claims.void(&token("t2"), Renames::Out(&["new"])).expect("seals what never began"));
         assert!(void(&claims, "t2"));
     }
 
@@ -240,7 +292,7 @@ mod tests {
         make_parent(&object).expect("folder");
         fs::write(&object, "kept").expect("writes");
         let late = claims.make(&token("t1")).expect("claims");
-        assert!(claims.void(&token("t1"), |_| false).expect("seals"));
+        assert!(claims.void(&token("t1"), Renames::Into("old")).expect("seals"));
         assert!(late.take(&object, "old").is_err() && object.exists());
     }
 
@@ -251,12 +303,44 @@ mod tests {
         claim.prepare("first", b"1", 0o600, false).expect("writes");
         claim.prepare("second", b"2", 0o600, false).expect("writes");
         claim.install("first", &object).expect("installs");
-        let half = |holds: &dyn Fn(&str) -> bool| holds("second") && !holds("first");
-        assert!(!claims.void(&token("t1"), half).expect("looks"));
+        let both = Renames::Out(&["first", "second"]);
+        assert!(!claims.void(&token("t1"), both).expect("looks"));
         claims
             .make(&token("t1"))
             .expect("the same token goes on")
             .install("second", &object)
             .expect("ends");
+    }
+
+    #[test]
+    fn a_recovery_that_died_half_way_is_gone_on_with() {
+        let (folder, claims, object) = desk();
+        let claim = claims.make(&token("t1")).expect("claims");
+        claim.prepare("first", b"1", 0o600, false).expect("writes");
+        claim.prepare("second", b"2", 0o600, false).expect("writes");
+        claim.install("first", &object).expect("installs");
+        let steps = folder.path().join(".steps");
+        fs::rename(steps.join("t1"), steps.join("t1.void")).expect("moves");
+        let both = Renames::Out(&["first", "second"]);
+        assert!(!claims.void(&token("t1"), both).expect("looks"));
+        assert!(both.half_done(&|name| claims.holds(&token("t1"), name)));
+    }
+
+    #[test]
+    fn of_a_late_rename_and_a_seal_one_knows_of_the_other() {
+        for round in 0..200 {
+            let (_folder, claims, object) = desk();
+            let claim = claims.make(&token("t1")).expect("claims");
+            claim.prepare("first", b"1", 0o600, false).expect("writes");
+            claim.prepare("second", b"2", 0o600, false).expect("writes");
+            make_parent(&object).expect("folder");
+            let sealed = std::thread::scope(|scope| {
+                let late = scope.spawn(|| claim.install_new("first", &object).is_ok());
+                let both = Renames::Out(&["first", "second"]);
+                let sealed = claims.void(&token("t1"), both).expect("looks");
+                (sealed, late.join().expect("ends"))
+            });
+            assert_eq!(sealed.0, !sealed.1, "round {round}: sealed, and done: {sealed:?}");
+        }
     }
 }

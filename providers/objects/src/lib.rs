@@ -4,7 +4,7 @@ mod claim;
 mod open;
 mod sync;
 
-pub use claim::{Claim, Claims};
+pub use claim::{Claim, Claims, Renames};
 pub use open::{Opened, open};
 pub use sync::FolderSync;
 

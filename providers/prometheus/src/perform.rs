@@ -10,7 +10,7 @@ use hive_contract::{
     Context, Expects, Failure, FailureKind, Fields, Live, Mark, Observed, Outcome, Perform,
     Remains, Value,
 };
-use hive_objects::{Claim, FolderSync, failure};
+use hive_objects::{Claim, FolderSync, Renames, failure};
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -171,9 +171,12 @@ impl Order {
         }
     }
 
-    /// Whether a removal has moved the file away and died before it deleted it.
-    pub(crate) fn is_half_done(&self, holds: &dyn Fn(&str) -> bool) -> bool {
-        matches!(self.work, Work::Remove) && holds(FILE)
+    /// What it renames.
+    pub(crate) fn renames(&self) -> Renames<'static> {
+        match &self.work {
+            Work::Remove => Renames::Into(FILE),
+            Work::Write(_) | Work::Adopt(_) | Work::Release => Renames::Out(&[FILE]),
+        }
     }
 
     /// The whole file that the step puts in its place.

@@ -7,12 +7,21 @@ use hive_contract::{Failure, Live, Outcome, Perform, Resolution};
 
 pub(crate) fn resolve(base: &Base, request: &Perform) -> Result<Resolution, Failure> {
     let order = Order::read(request)?;
-    if let Some(found) = look(base, &order, request)? {
+    if let Some(found) = look_well(base, &order, request)? {
         return Ok(found);
     }
     // Nothing yet. From here on the token can have no effect; one that came in between is seen now.
-    let sealed = base.claims().void(&request.token, |holds| order.is_half_done(holds))?;
-    Ok(look(base, &order, request)?.unwrap_or(Resolution::NotStarted { sealed }))
+    let sealed = base.claims().void(&request.token, order.renames())?;
+    Ok(look_well(base, &order, request)?.unwrap_or(Resolution::NotStarted { sealed }))
+}
+
+/// [`look`], and once more before anything is called foreign: a holder that was thought dead may
+/// have ended the step between two of the questions.
+fn look_well(base: &Base, order: &Order, request: &Perform) -> Result<Option<Resolution>, Failure> {
+    match look(base, order, request)? {
+        Some(Resolution::Foreign { .. }) => look(base, order, request),
+        found => Ok(found),
+    }
 }
 
 /// What is there; none where it is what was there before.
@@ -23,7 +32,7 @@ fn look(base: &Base, order: &Order, request: &Perform) -> Result<Option<Resoluti
     }
     let live = observed.live();
     let claims = base.claims();
-    if live.is_none() && order.is_half_done(&|name| claims.holds(&request.token, name)) {
+    if live.is_none() && order.renames().half_done(&|name| claims.holds(&request.token, name)) {
         let facts = "the rule file is moved away and not yet deleted".to_owned();
         return Ok(Some(Resolution::Partly { facts }));
     }
