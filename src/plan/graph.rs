@@ -3,7 +3,8 @@
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::rc::Rc;
 
 /// A point in time: a step, or a moment between steps (`everything before service.api is done`).
@@ -212,8 +213,8 @@ pub(super) fn cycle<N, E>(graph: &DiGraph<N, E>, component: &[NodeIndex]) -> Vec
     let inside: BTreeSet<NodeIndex> = component.iter().copied().collect();
     let Some(start) = inside.first().copied() else { return Vec::new() };
     // Breadth first, so that the way is a shortest one.
-    let mut came_from = std::collections::BTreeMap::new();
-    let mut next = std::collections::VecDeque::from([start]);
+    let mut came_from = BTreeMap::new();
+    let mut next = VecDeque::from([start]);
     while let Some(node) = next.pop_front() {
         let mut thens: Vec<_> = graph.neighbors(node).filter(|it| inside.contains(it)).collect();
         thens.sort_unstable();
@@ -231,8 +232,8 @@ pub(super) fn cycle<N, E>(graph: &DiGraph<N, E>, component: &[NodeIndex]) -> Vec
                 }
                 return path;
             }
-            if !came_from.contains_key(&then) {
-                came_from.insert(then, node);
+            if let Entry::Vacant(way) = came_from.entry(then) {
+                way.insert(node);
                 next.push_back(then);
             }
         }

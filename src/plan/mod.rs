@@ -10,6 +10,8 @@ pub mod fill;
 pub mod fold;
 mod graph;
 pub mod guards;
+mod judge;
+mod learn;
 mod lints;
 mod marks;
 pub mod model;
@@ -21,6 +23,7 @@ mod records;
 mod rollback;
 mod scope;
 mod steps;
+mod story;
 mod survey;
 pub mod verbs;
 

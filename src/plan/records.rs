@@ -1,7 +1,8 @@
 //! What will be recorded of each resource that a plan touches.
 
-use super::decide::{Decision, Verdict, unmoved_output};
+use super::decide::{Decision, Verdict};
 use super::fill::{Known, output_value};
+use super::learn::unmoved_output;
 use super::model::{PlannedPart, PlannedRecord};
 use super::scope::Selection;
 use super::survey::Survey;

@@ -302,7 +302,7 @@ impl World {
             replay: Replay::default(),
             apply,
         };
-        let ending = playing.to_its_end(play);
+        let ending = playing.played(play);
         let Playing { objects, replay, .. } = playing;
         self.objects = objects;
         let snapshot = fold(self.head.as_ref(), plan, &replay, ending, self.applies);
@@ -321,7 +321,7 @@ struct Playing<'p> {
 }
 
 impl Playing<'_> {
-    fn to_its_end(&mut self, play: Play) -> Ending {
+    fn played(&mut self, play: Play) -> Ending {
         self.record(Record::Opened {
             plan: self.plan.digest(),
             apply: self.apply.clone(),
@@ -459,4 +459,29 @@ pub(super) fn live(identity: &str, fields: Fields, mark: Option<Mark>) -> Live {
         moved_by: BTreeMap::new(),
         status: Status::default(),
     }
+}
+
+/// The actions of a plan, by address, in the order of its steps.
+pub(super) fn done(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(|it| format!("{} {}", it.operation.verb, it.target)).collect()
+}
+
+pub(super) fn actions(plan: &Plan) -> Vec<(String, Action)> {
+    plan.changes.iter().map(|it| (it.target.to_string(), it.action)).collect()
+}
+
+pub(super) fn needs(plan: &Plan, step: u32) -> Vec<u32> {
+    plan.step(step).expect("a step").needs.iter().copied().collect()
+}
+
+pub(super) fn set(these: &[&str]) -> BTreeSet<Address> {
+    these.iter().map(|it| a(it)).collect()
+}
+
+pub(super) fn object<'w>(world: &'w mut World, identity: &str) -> &'w mut hive_contract::Live {
+    world.objects.get_mut(&(HERE.to_owned(), identity.to_owned())).expect("it is there")
+}
+
+pub(super) fn drift(world: &mut World, identity: &str, key: &str, value: impl Into<Value>) {
+    object(world, identity).fields.insert(key.to_owned(), value.into());
 }
