@@ -161,7 +161,7 @@ fn recorded_fields_are_desired(world: &World, stack: &Declaration) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn p8_a_plan_of_what_was_applied_is_empty(
