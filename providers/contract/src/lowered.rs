@@ -18,7 +18,8 @@ pub struct Lowered {
     /// What others may refer to.
     #[serde(default)]
     pub outputs: BTreeMap<String, Output>,
-    /// Fields that a live object cannot change: another value means another object.
+    /// Fields that a live object cannot change, with everything below them, whether they are
+    /// declared or not: another value, or none, means another object.
     #[serde(default)]
     pub immutable: BTreeSet<FieldPath>,
     /// In which order such a replacement goes.

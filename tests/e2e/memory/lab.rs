@@ -355,13 +355,14 @@ pub async fn until_death<T>(switch: &KillSwitch, hive: impl Future<Output = T>) 
 
 /// What a snapshot says, without what differs between two applies that end alike.
 pub fn said_by(snapshot: Option<&Snapshot>) -> String {
-    let Some(snapshot) = snapshot else { return "nothing recorded".to_owned() };
-    let mut resources = snapshot.resources.clone();
+    // No snapshot and one that holds nothing say the same.
+    let mut resources = snapshot.map(|it| it.resources.clone()).unwrap_or_default();
     for part in resources.values_mut().flat_map(|it| it.parts.values_mut()) {
         part.token = None;
     }
-    let whole = snapshot.whole;
-    serde_json::to_string_pretty(&(whole, resources, &snapshot.guards)).expect("writes")
+    let whole = snapshot.is_none_or(|it| it.whole);
+    let guards = snapshot.map(|it| it.guards.clone()).unwrap_or_default();
+    serde_json::to_string_pretty(&(whole, resources, guards)).expect("writes")
 }
 
 /// A value of a field, for assertions.

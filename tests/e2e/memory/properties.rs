@@ -182,7 +182,12 @@ fn property<S: Strategy>(
 ) -> Distribution {
     let mut seed = Seed::from_environment(test);
     let bytes: Vec<u8> = (0..4).flat_map(|_| seed.next().to_le_bytes()).collect();
-    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        ..Config::default()
+    };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let distribution = Distribution::default();

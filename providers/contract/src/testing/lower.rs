@@ -58,7 +58,8 @@ pub(super) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, 
         sort: sort(fields),
         identity: identity(declared, scope, replace),
         outputs: outputs(&content),
-        immutable: immutable(&content),
+        // Named also where it is not declared: to take it away is another value, too.
+        immutable: BTreeSet::from([FieldPath::new(["immutable"])]),
         fields: content,
         replace,
     })
@@ -143,11 +144,6 @@ fn outputs(content: &Fields) -> BTreeMap<String, Output> {
     let made_of = vec![FieldPath::new(["weight"])];
     outputs.insert("url".to_owned(), Output { made_of, value: None });
     outputs
-}
-
-fn immutable(content: &Fields) -> BTreeSet<FieldPath> {
-    let below = FieldPath::new(["immutable"]);
-    path::leaves(content).into_iter().filter(|field| below.covers(field)).collect()
 }
 
 /// The operations of one change.
