@@ -65,17 +65,30 @@ fn recorded_holds(read: &Read, head: Option<&Snapshot>) -> bool {
     }
 }
 
-/// One question for each place.
-fn questions(plan: &Plan, begun: &BTreeSet<&Target>, resumed: bool) -> BTreeMap<String, Ask> {
-    let mut asks: BTreeMap<String, Ask> = BTreeMap::new();
+/// One question for each place; a second one where a part is looked at by two identities.
+type Questions = BTreeMap<(String, bool), Ask>;
+
+/// What was answered.
+#[derive(Default)]
+struct Seen {
+    /// By place, part and identity.
+    found: BTreeMap<(String, Target, String), Result<Observed, Failure>>,
+    /// By place.
+    taken_ports: BTreeMap<String, BTreeMap<u16, String>>,
+}
+
+fn questions(plan: &Plan, begun: &BTreeSet<&Target>, resumed: bool) -> Questions {
+    let mut asks = Questions::new();
+    let mut asked = BTreeSet::new();
     for read in &plan.reads {
         match read {
             Read::Observed { target, place, identity, .. } if !begun.contains(target) => {
+                let second = !asked.insert((place, target));
                 let one = AskOne { target: target.clone(), identity: identity.clone() };
-                asks.entry(place.clone()).or_default().parts.push(one);
+                asks.entry((place.clone(), second)).or_default().parts.push(one);
             }
             Read::PortFree { place, .. } if !resumed => {
-                asks.entry(place.clone()).or_default().facts = true;
+                asks.entry((place.clone(), false)).or_default().facts = true;
             }
             _ => {}
         }
@@ -83,54 +96,59 @@ fn questions(plan: &Plan, begun: &BTreeSet<&Target>, resumed: bool) -> BTreeMap<
     asks
 }
 
-async fn observe(
-    lent: Lent<'_>,
-    asks: BTreeMap<String, Ask>,
-) -> Result<BTreeMap<String, Observation>, ApplyError> {
+async fn observe(lent: Lent<'_>, asks: Questions) -> Result<Seen, ApplyError> {
     let mut under_way = UnderWay::new();
-    for (number, (place, ask)) in (0..).zip(asks) {
+    for (number, ((place, _), ask)) in (0..).zip(asks) {
         let provider = lent.providers.at(&place).cloned();
         let provider = provider.ok_or_else(|| ApplyError::NoPlace(place.clone()))?;
         under_way.push(
             number,
             Box::pin(async move {
                 let seen = provider.observe(&ask).await;
-                (place, ask.parts.into_iter().next().map(|it| it.target.address), seen)
+                (place, ask, seen)
             }),
         );
     }
-    let mut seen = BTreeMap::new();
-    while let Some((_, (place, first, answer))) = under_way.next().await {
-        match (answer, first) {
-            (Ok(answer), _) => {
-                seen.insert(place, answer);
-            }
-            (Err(failure), Some(address)) => {
-                return Err(ApplyError::Unreadable { address, failure });
-            }
+    let mut seen = Seen::default();
+    while let Some((_, (place, ask, answer))) = under_way.next().await {
+        match (answer, ask.parts.first()) {
+            (Ok(answer), _) => seen.take(&place, ask, answer),
+            (Err(failure), Some(first)) => return Err(unreadable(&first.target.address, failure)),
             (Err(_), None) => return Err(ApplyError::NoPlace(place)),
         }
     }
     Ok(seen)
 }
 
+impl Seen {
+    fn take(&mut self, place: &str, ask: Ask, mut answer: Observation) {
+        for AskOne { target, identity } in ask.parts {
+            let found = answer.found.remove(&target).unwrap_or_else(|| Err(no_answer()));
+            self.found.insert((place.to_owned(), target, identity), found);
+        }
+        if ask.facts {
+            self.taken_ports.insert(place.to_owned(), answer.facts.taken_ports);
+        }
+    }
+}
+
 /// What moved of a fact about the live system, in words; none where it holds or was not asked.
 fn live_moved(
     read: &Read,
     head: Option<&Snapshot>,
-    seen: &BTreeMap<String, Observation>,
+    seen: &Seen,
     begun: &BTreeSet<&Target>,
 ) -> Result<Option<String>, ApplyError> {
     match read {
-        Read::PortFree { place, port } => Ok(seen.get(place).and_then(|it| {
-            let who = it.facts.taken_ports.get(port)?;
+        Read::PortFree { place, port } => Ok(seen.taken_ports.get(place).and_then(|it| {
+            let who = it.get(port)?;
             Some(format!("{}: {who} has it", read_words(read)))
         })),
-        Read::Observed { target, place, fingerprint, managed, owner, .. }
+        Read::Observed { target, place, identity, fingerprint, managed, owner }
             if !begun.contains(target) =>
         {
-            let found = seen.get(place).and_then(|it| it.found.get(target));
-            let found = match found {
+            let asked = (place.clone(), target.clone(), identity.clone());
+            let found = match seen.found.get(&asked) {
                 Some(Ok(found)) => found,
                 Some(Err(failure)) => return Err(unreadable(&target.address, failure.clone())),
                 None => return Err(unreadable(&target.address, no_answer())),

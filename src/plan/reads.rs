@@ -124,9 +124,11 @@ impl List<'_, '_> {
             });
         }
         let Some(wanted) = wanted else { return };
-        // The object at another place: nothing may be there yet.
+        // The object at another place, or by another identity here: nothing may be there yet.
         if let Some(held) = &decision.held
-            && held.part.place != wanted.part.place
+            && decision.action != Action::Adopt
+            && (held.part.place != wanted.part.place
+                || held.part.lowered_identity != wanted.part.lowered.identity)
         {
             self.reads.insert(Read::Observed {
                 target: decision.target.clone(),

@@ -76,6 +76,26 @@ fn p1_a_live_object_that_came_or_went_is_refused_before_the_first_effect() {
 }
 
 #[test]
+fn p1_a_second_identity_that_is_taken_is_refused_before_the_first_effect() {
+    paused(async {
+        let sized = |size| {
+            let body = thing("body").fixed(size).with("replace", "create-first");
+            Wish::apply(stack([thing("a").with("weight", size), body]))
+        };
+        let lab = Lab::new();
+        lab.run(&sized(1)).await;
+        let plan = lab.planned(&sized(2)).await;
+        let new = plan.steps.iter().find(|it| it.operation.verb == "create").expect("a create");
+        let spot = (new.place.clone(), new.identity.clone());
+        lab.world.meddle(&spot, "somebody", Fields::new());
+        refused(&lab, &plan, "thing.body").await;
+        lab.world.wreck(&spot);
+        let report = lab.apply(&plan).await.expect("it is free again");
+        assert_eq!(report.ending, Ending::Applied);
+    });
+}
+
+#[test]
 fn p1_a_record_that_moved_is_refused_before_the_first_effect() {
     paused(async {
         let lab = Lab::new();

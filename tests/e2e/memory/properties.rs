@@ -282,7 +282,14 @@ fn a_rollback_ends_where_it_began() {
         let fault = if early { Fault::Refuse(no) } else { Fault::Unhealthy };
         let deletes = step.operation.verb == "delete";
         lab.world.script(&step.identity, [if deletes { fault_of_delete(early) } else { fault }]);
+        lab.world.forget_calls();
         let report = lab.apply(&plan).await.map_err(|it| it.to_string())?;
+        let performed = ("perform".to_owned(), step.identity.clone());
+        if report.ending == Ending::Applied && !lab.world.calls().objects.contains_key(&performed) {
+            // Its filled fields are what is live already.
+            seen.count("no effect");
+            return Ok(());
+        }
         if report.ending != Ending::RolledBack {
             return Err(format!("it ended {:?}: {report:?}", report.ending));
         }
@@ -346,10 +353,12 @@ fn a_stale_plan_is_refused_and_a_fresh_one_is_not() {
         let was_there = lab.world.objects().contains_key(&spot);
         let moved = match moves {
             Moves::Changes => {
-                let managed = Fields::from([("weight".to_owned(), Value::Int(99))]);
-                lab.world.meddle(&spot, "a passer-by", managed);
                 // A field that neither version declares is nobody's business.
-                !was_there || step.managed.iter().any(|it| it.to_string() == "weight")
+                let managed = step.managed.iter().any(|it| it.to_string() == "weight");
+                let key = if managed { "weight" } else { "somebody's" };
+                let fields = Fields::from([(key.to_owned(), Value::Int(99))]);
+                lab.world.meddle(&spot, "a passer-by", fields);
+                !was_there || managed
             }
             Moves::Wrecks if was_there => {
                 lab.world.wreck(&spot);
