@@ -69,8 +69,12 @@ pub enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page of hive, or of one of its commands
+    Man {
+        /// Which command, as in `plan` or `snapshot diff`
+        #[arg(value_name = "COMMAND", num_args = 0..=2)]
+        command: Vec<String>,
+    },
     /// Show what would happen, and why
     Plan(Plan),
     /// Show a plan that was saved

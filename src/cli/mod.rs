@@ -109,7 +109,7 @@ fn begin(desk: &Desk, command: Command) -> Result<Exit, Ended> {
         Command::Init(args) => run::init::run(desk, args),
         Command::Schema => Ok(run::schema::run(desk)),
         Command::Completions { shell } => Ok(run::completions::run(desk, shell)),
-        Command::Man => run::man::run(desk),
+        Command::Man { command } => run::man::run(desk, &command),
         other => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -154,7 +154,7 @@ async fn go(desk: &Desk, command: Command) -> Result<Exit, Ended> {
         Command::Init(args) => run::init::run(desk, args),
         Command::Schema => Ok(run::schema::run(desk)),
         Command::Completions { shell } => Ok(run::completions::run(desk, shell)),
-        Command::Man => run::man::run(desk),
+        Command::Man { command } => run::man::run(desk, &command),
     }
 }
 

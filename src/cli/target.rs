@@ -58,17 +58,19 @@ pub fn folder(here: &Path, given: Option<&Path>) -> Result<PathBuf, Ended> {
 /// # Errors
 /// A word is neither.
 pub fn addresses(here: &Path, words: &[String]) -> Result<(BTreeSet<Address>, PathBuf), Ended> {
-    let (addresses, folder) = split(here, words, |word| word.parse().ok())?;
+    let one = "an address, as in `service.api`,";
+    let (addresses, folder) = split(here, words, one, |word| word.parse().ok())?;
     Ok((addresses.into_iter().collect(), folder))
 }
 
-/// Words of a sort that `read` knows, and at most one folder, in any order.
+/// Words of a sort that `read` knows and `one` names, and at most one folder, in any order.
 ///
 /// # Errors
 /// A word is neither.
 pub fn split<T>(
     here: &Path,
     words: &[String],
+    one: &str,
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<(Vec<T>, PathBuf), Ended> {
     let mut found = Vec::new();
@@ -80,9 +82,7 @@ pub fn split<T>(
             _ if path.is_dir() && folder.is_none() => folder = Some(path),
             _ if path.is_dir() => return Err(Ended::usage("name one folder and not two")),
             _ => {
-                return Err(Ended::usage(format!(
-                    "`{word}` is neither an address, as in `service.api`, nor a folder"
-                )));
+                return Err(Ended::usage(format!("`{word}` is neither {one} nor a folder")));
             }
         }
     }

@@ -76,7 +76,10 @@ impl Session {
     }
 
     /// Refuses a plan of another stack, environment or store.
-    async fn check_own(&self, plan: &Plan) -> Result<(), FlowError> {
+    ///
+    /// # Errors
+    /// It is another one's, or the store cannot be read.
+    pub async fn check_own(&self, plan: &Plan) -> Result<(), FlowError> {
         let ours = (&self.stack, self.at.full_environment());
         if (&plan.stack, &plan.environment) != (ours.0, &ours.1) {
             return Err(FlowError::OtherPlan(format!(

@@ -81,6 +81,10 @@ async fn saved(
     } else if !desk.everywhere.quiet {
         desk.screen.result(&plan_text::text(plan, &about, desk.screen.result_style()));
     }
+    if plan.is_empty() && !plan.freezes {
+        session.check_own(plan).await?;
+        return Ok(Exit::Done);
+    }
     confirm(desk, &running::question(plan), args.yes, json)?;
     running::perform(desk, session, plan, None, json).await
 }

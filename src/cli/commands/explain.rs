@@ -5,6 +5,7 @@ use crate::cli::desk::Desk;
 use crate::cli::ended::Ended;
 use crate::cli::exit::Exit;
 use crate::flow::{Ask, Want};
+use crate::plan::Untouched;
 use crate::render::explain;
 
 /// Plans, and says of one resource why.
@@ -24,5 +25,8 @@ pub async fn run(desk: &Desk, args: args::Explain) -> Result<Exit, Ended> {
         Format::Json => explain::json(explanation),
     };
     desk.screen.result(&text);
-    Ok(Exit::Done)
+    match explanation.untouched {
+        Some(Untouched::Unknown) => Ok(Exit::Failed),
+        _ => Ok(Exit::Done),
+    }
 }

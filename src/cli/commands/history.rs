@@ -7,12 +7,14 @@ use crate::cli::exit::Exit;
 use crate::cli::target;
 use crate::render::history;
 
+const ONE: &str = "a snapshot's number or the digits of an apply's id";
+
 /// Lists applies, or reports one.
 ///
 /// # Errors
 /// There is no such apply, or the store cannot be read.
 pub async fn run(desk: &Desk, args: args::History) -> Result<Exit, Ended> {
-    let (which, folder) = target::split(&desk.outside.folder, &args.words, apply)?;
+    let (which, folder) = target::split(&desk.outside.folder, &args.words, ONE, apply)?;
     let session = desk.open_store(folder, None).await?;
     let style = desk.screen.result_style();
     let text = match which.as_slice() {

@@ -9,12 +9,14 @@ use crate::render::error::Trouble;
 use crate::render::output;
 use hive_contract::Address;
 
+const ONE: &str = "an output, as in `service.api.url`,";
+
 /// Prints all outputs, or the value of one.
 ///
 /// # Errors
 /// There is no such output, or the store cannot be read.
 pub async fn run(desk: &Desk, args: args::Output) -> Result<Exit, Ended> {
-    let (names, folder) = target::split(&desk.outside.folder, &args.words, name)?;
+    let (names, folder) = target::split(&desk.outside.folder, &args.words, ONE, name)?;
     let session = desk.open_store(folder, None).await?;
     let outputs = session.outputs().await?;
     let text = match (names.as_slice(), args.format) {
