@@ -4,6 +4,11 @@
 pub struct Seed(u64);
 
 impl Seed {
+    /// A generator of its own.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// The seed of a test: from `HIVE_SEED`, else from the time.
     #[expect(clippy::disallowed_methods, reason = "a test is told its seed from outside")]
     pub fn from_environment(test: &str) -> Self {

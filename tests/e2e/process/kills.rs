@@ -6,49 +6,73 @@ use crate::seed::Seed;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// How many kills; the issue of the test is at least a hundred.
-const KILLS: usize = 102;
+/// How many labs are disturbed at once, and how many kills each takes before its commands end.
+const LABS: u64 = 6;
+const KILLS_EACH: usize = 17;
+
+type Hits = BTreeMap<&'static str, usize>;
 
 #[test]
 fn p2_killed_at_random_moments_the_world_ends_as_undisturbed() {
     let mut seed = Seed::from_environment("kills");
+    let seeds: Vec<u64> = (0..LABS).map(|_| seed.next()).collect();
+    let hits: Vec<(usize, Hits)> = std::thread::scope(|scope| {
+        let labs: Vec<_> = seeds.into_iter().map(|it| scope.spawn(move || disturbed(it))).collect();
+        labs.into_iter().map(|it| it.join().expect("a lab ends well")).collect()
+    });
+    let mut all = Hits::new();
+    for (way, count) in hits.iter().flat_map(|(_, hits)| hits) {
+        *all.entry(way).or_default() += count;
+    }
+    let runs: usize = hits.iter().map(|(runs, _)| runs).sum();
+    println!("{runs} disturbed runs, SIGKILLs before their end: {all:?}");
+    assert!(all.values().sum::<usize>() >= 100, "{all:?}");
+}
+
+/// One lab, disturbed until it was killed often enough.
+fn disturbed(seed: u64) -> (usize, Hits) {
+    let mut seed = Seed::new(seed);
     let lab = Lab::new(&shop("a"));
+    lab.expect(0, &["apply", "-y"]);
+    let a = lab.world();
+    lab.stack(&shop("b"));
     let began = Instant::now();
     lab.expect(0, &["apply", "-y"]);
     let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(2_000).clamp(300, 4_000);
-    let a = lab.world();
-    lab.stack(&shop("b"));
-    lab.expect(0, &["apply", "-y"]);
     let b = lab.world();
     assert_ne!(a, b);
 
-    let mut hit = BTreeMap::<&str, usize>::new();
-    for number in 0..KILLS {
-        let way = ["apply", "rollback", "restore"][number % 3];
-        let (toml, wanted) = if number % 2 == 0 { (shop("a"), &a) } else { (shop("b"), &b) };
+    let mut hits = Hits::new();
+    let mut runs = 0;
+    while hits.values().sum::<usize>() < KILLS_EACH {
+        assert!(runs < KILLS_EACH * 4, "too few were killed in time: {hits:?}");
+        let way = ["apply", "rollback", "restore"][runs % 3];
+        let (toml, wanted) = if runs.is_multiple_of(2) { (shop("a"), &a) } else { (shop("b"), &b) };
         lab.stack(&toml);
-        let killed = match way {
-            "apply" => disturb(&lab, &["apply", "-y"], seed.below(took)),
-            // Back to what the last apply left behind, whatever it was.
-            "rollback" => disturb(&lab, &["rollback", "-y"], seed.below(took)),
-            _ => disturb(&lab, &["restore", "1", "-y"], seed.below(took)),
+        let arguments: &[&str] = match way {
+            "apply" => &["apply", "-y"],
+            "rollback" => &["rollback", "-y"],
+            _ => &["restore", "1", "-y"],
         };
-        if killed {
-            *hit.entry(way).or_default() += 1;
+        if disturb(&lab, arguments, seed.below(took)) {
+            *hits.entry(way).or_default() += 1;
         }
-        let settled = lab.hive(&["recover"]);
-        assert_eq!(settled.code, 0, "kill {number} of {way}\n{settled}");
-        if way == "restore" && journalled(&lab) {
-            assert_eq!(lab.world(), a, "kill {number} of a restore");
+        runs += 1;
+        // An apply is settled by the next one by itself; a way back by `recover`.
+        if way != "apply" {
+            let settled = lab.hive(&["recover"]);
+            assert_eq!(settled.code, 0, "run {runs}, {way}\n{settled}");
+            if way == "restore" && journalled(&lab) {
+                assert_eq!(lab.world(), a, "run {runs}: a restore");
+            }
+            lab.hive(&["unfreeze"]);
         }
-        lab.hive(&["unfreeze"]);
         lab.expect(0, &["apply", "-y"]);
-        assert_eq!(&lab.world(), wanted, "kill {number} of {way}");
+        assert_eq!(&lab.world(), wanted, "run {runs}, {way}");
         lab.check_starts();
         lab.expect(0, &["plan", "--exit-code"]);
     }
-    println!("{KILLS} disturbed runs, killed before their end: {hit:?}");
-    assert!(hit.values().sum::<usize>() >= KILLS / 2, "too few were killed in time: {hit:?}");
+    (runs, hits)
 }
 
 /// Whether the last restore got as far as its journal: then its end must be the snapshot.
