@@ -211,3 +211,59 @@ fn untouched_word(why: &Untouched) -> &'static str {
         Untouched::Unknown => "unknown",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples::{golden, release};
+
+    fn explanation() -> Explanation {
+        let plan = release();
+        let name = |number: u32| {
+            let step = plan.step(number).expect("a step");
+            let title = step.operation.title.clone();
+            StepName { number, target: step.target.clone(), title }
+        };
+        let address: Address = "service.api".parse().expect("an address");
+        Explanation {
+            changes: plan
+                .changes
+                .iter()
+                .filter(|it| it.target.address == address)
+                .cloned()
+                .collect(),
+            steps: vec![Waiting {
+                step: name(3),
+                waits_for: vec![name(1), name(2)],
+                waited_for_by: vec![name(4)],
+            }],
+            address,
+            declared: true,
+            recorded: true,
+            untouched: None,
+            held_at: BTreeMap::new(),
+            depends_on: ["config.api".parse().expect("an address")].into(),
+            used_by: BTreeSet::new(),
+            managed: [("main".to_owned(), vec![FieldPath::parse("replicas")])].into(),
+            ignored: vec![Ignore {
+                field: FieldPath::parse("replicas"),
+                reason: "somebody scales it".to_owned(),
+            }],
+            secrets: [("env:TOKEN".to_owned(), SecretSeen::Unseen)].into(),
+            protected: true,
+        }
+    }
+
+    #[test]
+    fn touched_and_not() {
+        let of = explanation();
+        let mut shown = text(&of, &release(), Style::PLAIN);
+        for why in [Untouched::Same, Untouched::NotAsked, Untouched::NotNeeded, Untouched::Unknown]
+        {
+            let of = Explanation { untouched: Some(why), steps: Vec::new(), ..of.clone() };
+            shown.push_str(&text(&of, &release(), Style::PLAIN));
+        }
+        golden("explain/explanations.txt", &shown);
+        golden("explain/explanation.json", &json(&of));
+    }
+}

@@ -211,3 +211,50 @@ pub fn diff_json(from: &Snapshot, to: &Snapshot) -> String {
         .collect();
     document(&DiffJson { format: FORMAT, from: from.number, to: to.number, resources })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples::{fields, golden};
+    use hive_contract::Declared;
+
+    fn snapshot(number: u64, resources: &[(&str, i64)]) -> Snapshot {
+        let resources = resources.iter().map(|(address, replicas)| {
+            let address: Address = address.parse().expect("an address");
+            let declared = Declared {
+                address: address.clone(),
+                fields: fields([("replicas", Value::from(*replicas))]),
+                uses: BTreeSet::new(),
+                protect: number == 2,
+                ignore: Vec::new(),
+            };
+            let (parts, edges) = (BTreeMap::new(), BTreeSet::new());
+            (address, Recorded { declared, parts, edges })
+        });
+        Snapshot {
+            number,
+            parent: None,
+            stack: "hiver".to_owned(),
+            environment: "dev".to_owned(),
+            whole: number == 1,
+            apply: "0a1b".to_owned(),
+            at_ms: 1_772_373_909_000,
+            guards: Fields::new(),
+            variables: fields([("image", Value::from(format!("api:{number}")))]),
+            places: BTreeMap::new(),
+            resources: resources.collect(),
+        }
+    }
+
+    #[test]
+    fn a_list_one_and_the_difference_of_two() {
+        let one = snapshot(1, &[("service.api", 1), ("service.gone", 1), ("service.same", 1)]);
+        let two = snapshot(2, &[("service.api", 2), ("service.new", 1), ("service.same", 1)]);
+        let now_ms = 1_772_400_000_000;
+        let mut shown = list(&[one.clone(), two.clone()], now_ms, Style::PLAIN);
+        shown.push_str(&text(&two, now_ms, Style::PLAIN));
+        shown.push_str(&diff(&one, &two, Style::PLAIN));
+        golden("snapshot/snapshots.txt", &shown);
+        golden("snapshot/diff.json", &diff_json(&one, &two));
+    }
+}

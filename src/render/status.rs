@@ -239,3 +239,57 @@ fn part_json(part: &PartStatus) -> PartJson<'_> {
         outputs: &part.outputs,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples::{EVIL, golden, target};
+
+    fn part(summary: &str, ready: bool, drift: Vec<Drifted>) -> PartStatus {
+        PartStatus {
+            summary: summary.to_owned(),
+            ready,
+            drift,
+            outputs: [("url".to_owned(), Value::from("http://127.0.0.1:20001"))].into(),
+            unreadable: false,
+        }
+    }
+
+    fn status() -> Status {
+        let moved = Drifted {
+            field: FieldPath::parse("environment.LOG"),
+            recorded: Some("info".into()),
+            observed: None,
+            moved_by: Some(EVIL.to_owned()),
+        };
+        let gone = Drifted {
+            field: FieldPath::default(),
+            recorded: Some("dev/config.a".into()),
+            observed: None,
+            moved_by: None,
+        };
+        let unreadable = PartStatus { unreadable: true, ..part(EVIL, false, Vec::new()) };
+        Status {
+            recorded: None,
+            open: None,
+            frozen: Some(Freeze { who: "kim@laptop".into(), why: EVIL.into(), at_ms: 1_000 }),
+            lease: None,
+            parts: [
+                (target("service.api"), part("2 of 2 healthy", true, vec![moved])),
+                (target("config.a"), part("gone", false, vec![gone])),
+                (target("service.blind"), unreadable),
+            ]
+            .into(),
+        }
+    }
+
+    #[test]
+    fn what_is_and_what_moved() {
+        let here = Here { stack: "hiver", environment: "dev", now_ms: 61_000 };
+        let shown = text(&status(), &here, Style::PLAIN);
+        golden("status/status.txt", &shown);
+        golden("status/drift.txt", &drift(&status(), Style::PLAIN));
+        golden("status/status.json", &json(&status(), &here));
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown}");
+    }
+}
