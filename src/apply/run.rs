@@ -106,7 +106,7 @@ struct Run<'r, 'a> {
 }
 
 /// What is sent off.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Task {
     Perform,
     Resolve(Complete),
@@ -257,7 +257,8 @@ impl<'r, 'a> Run<'r, 'a> {
             if let (Ok(step), Ok(operation)) =
                 (self.work.step(number), self.work.operation(number, self.way))
             {
-                *self.tries.entry(number).or_default() += 1;
+                // A look is no try.
+                *self.tries.entry(number).or_default() += u32::from(task == Task::Perform);
                 self.work.says(Progress::Began {
                     step: number,
                     target: step.target.clone(),
@@ -419,7 +420,7 @@ impl<'r, 'a> Run<'r, 'a> {
     /// Waits before the next attempt, where the plan's schedule has one.
     fn rest(&mut self, attempt: &Attempt, failure: &Failure) -> bool {
         let step = attempt.begun.step;
-        let tries = self.tries.get(&step).copied().unwrap_or(1);
+        let tries = self.tries.get(&step).copied().unwrap_or_default().max(1);
         let schedule = self.work.operation(step, self.way).map(|it| it.retry);
         let Some(wait_ms) = schedule.ok().and_then(|it| it.wait_ms(tries + 1)) else {
             return false;
