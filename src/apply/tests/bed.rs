@@ -1,5 +1,6 @@
 //! A stack in memory: a world, a store, a clock, and whoever asks hive to apply.
 
+use super::slow::Slow;
 use crate::apply::{
     ApplyError, Interrupt, Lent, Outside, Progress, Report, SecretReader, Settle, apply, recover,
 };
@@ -12,7 +13,7 @@ use hive_contract::{
     Task, Value,
 };
 use hive_state::memory::MemoryStore;
-use hive_state::{Clock, LeaseTerms, Ledger, Patience, Record, Snapshot};
+use hive_state::{Clock, LeaseTerms, Ledger, Patience, Record, Snapshot, Store};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,6 +111,8 @@ pub(super) struct Bed {
     pub(super) parallel: u32,
     pub(super) on_failure: OnFailure,
     pub(super) freezes: bool,
+    /// Whether writes of the store take their time, from the next [`Self::arm`] on.
+    pub(super) slow: bool,
     pub(super) guards: Fields,
 }
 
@@ -121,7 +124,7 @@ impl Bed {
     /// A bed in a world and a store that are there already.
     pub(super) fn of(world: World, store: MemoryStore) -> Self {
         world.lend_sleeper(Arc::new(|ms| Box::pin(tokio::time::sleep(Duration::from_millis(ms)))));
-        let ledger = ledger(&store, &KillSwitch::never());
+        let ledger = ledger(&store, &KillSwitch::never(), false);
         let owner = StackMark {
             store: String::new(),
             stack: "shop".to_owned(),
@@ -148,6 +151,7 @@ impl Bed {
             parallel: 10,
             on_failure: OnFailure::Rollback,
             freezes: false,
+            slow: false,
             guards: Fields::new(),
         }
     }
@@ -170,7 +174,7 @@ impl Bed {
 
     /// Dies at a boundary from now on.
     pub(super) fn arm(&mut self, switch: &KillSwitch) {
-        self.ledger = ledger(&self.store, switch);
+        self.ledger = ledger(&self.store, switch, self.slow);
         self.world.arm(switch.clone());
     }
 
@@ -326,10 +330,12 @@ impl Bed {
     }
 }
 
-fn ledger(store: &MemoryStore, switch: &KillSwitch) -> Ledger {
+fn ledger(store: &MemoryStore, switch: &KillSwitch, slow: bool) -> Ledger {
     // A test's holder is never gone: it is this process. So it is watched.
     let terms = LeaseTerms { duration_ms: 30_000, patience: Patience::UpTo(60_000) };
-    Ledger::new(Arc::new(store.with_switch(switch.clone())), "shop", "dev").with_terms(terms)
+    let mortal = store.with_switch(switch.clone());
+    let store: Arc<dyn Store> = if slow { Arc::new(Slow(mortal)) } else { Arc::new(mortal) };
+    Ledger::new(store, "shop", "dev").with_terms(terms)
 }
 
 /// One declared thing, with fields as JSON.

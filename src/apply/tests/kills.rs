@@ -60,6 +60,12 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+/// Every scenario on a quick store, and one on a slow one.
+fn on_both_stores() -> impl Iterator<Item = (bool, Scenario)> {
+    let slow = scenarios().into_iter().filter(|it| it.name == "rollout");
+    scenarios().into_iter().map(|it| (false, it)).chain(slow.map(|it| (true, it)))
+}
+
 async fn bed_of(scenario: &Scenario) -> Bed {
     let bed = Bed::new();
     if !scenario.before.is_empty() {
@@ -128,8 +134,9 @@ async fn next(bed: &Bed, after: &[Declared]) -> Result<Option<Report>, ApplyErro
 #[tokio::test(start_paused = true)]
 async fn a_death_anywhere_ends_in_the_same_world() {
     let mut deaths = 0;
-    for scenario in scenarios() {
+    for (slow, scenario) in on_both_stores() {
         let mut undisturbed = bed_of(&scenario).await;
+        undisturbed.slow = slow;
         let switch = KillSwitch::never();
         let plan = undisturbed.plan(&scenario.after).await;
         let report = mortal(&mut undisturbed, &switch, async |bed| bed.run(&plan).await)
@@ -140,6 +147,7 @@ async fn a_death_anywhere_ends_in_the_same_world() {
         for boundary in 1..=switch.count() {
             let why = format!("{} at {}", scenario.name, switch.log()[boundary as usize - 1]);
             let mut bed = bed_of(&scenario).await;
+            bed.slow = slow;
             let plan = bed.plan(&scenario.after).await;
             mortal(&mut bed, &KillSwitch::at(boundary), async |bed| bed.run(&plan).await).await;
             journalled_first(&bed, &why).await;

@@ -6,4 +6,5 @@ mod interrupts;
 mod kills;
 mod recovery;
 mod refusals;
+mod slow;
 mod speed;
