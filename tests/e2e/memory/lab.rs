@@ -209,13 +209,7 @@ impl Lab {
             scope: wish.scope.clone(),
             asked: wish.asked.clone(),
         };
-        let plan = plan::plan(&question)?;
-        assert_eq!(
-            plan::plan(&question).expect("the same again").digest(),
-            plan.digest(),
-            "the planner is deterministic"
-        );
-        Ok(plan)
+        plan::plan(&question)
     }
 
     /// A plan that there must be.
