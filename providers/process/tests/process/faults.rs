@@ -134,6 +134,7 @@ async fn what_ignores_its_signal_is_killed_after_its_grace() {
     let declared = script(world.declared(&[], "a", 1), "trap '' TERM; exec ./subject idle");
     let declared = with(declared, "process.stop.grace", 300.into());
     let desired = world.create(&declared).await.expect("starts");
+    world.until("it ignores the signal", || world.starts() == 1).await;
     let pid = world.services()[0].pid;
     kill(pid, Signal::TERM);
     assert_eq!(world.services().len(), 1, "it ignores the signal");
@@ -144,14 +145,17 @@ async fn what_ignores_its_signal_is_killed_after_its_grace() {
 #[tokio::test]
 async fn the_declared_signal_is_the_one_that_is_sent() {
     let world = World::new();
-    let text = "trap 'echo bye; exit 0' INT; trap '' TERM; while true; do sleep 0.02; done";
+    let text = "trap 'echo bye; exit 0' INT; trap '' TERM; echo ready; \
+                while true; do sleep 0.02; done";
     let declared = script(world.declared(&[], "a", 1), text);
     let declared = with(declared, "process.stop", map([("signal", "SIGINT".into())]));
     let desired = world.create(&declared).await.expect("starts");
+    let log = world.path(".hive-run/dev/service.api/0/log/current.log");
+    let said = || fs::read_to_string(&log).expect("reads");
+    world.until("it has set its traps", || said() == "ready\n").await;
     let stop = world.change(Action::Stop, Some(&desired), Some(&desired)).await;
     world.perform(&stop).await.expect("stops");
-    let log = world.path(".hive-run/dev/service.api/0/log/current.log");
-    assert_eq!(fs::read_to_string(log).expect("reads"), "bye\n");
+    assert_eq!(said(), "ready\nbye\n");
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ impl World {
     pub(crate) fn process(&self) -> Process {
         let process = Process::connect(self.folder.path(), &Fields::new()).expect("connects");
         let soon =
-            Settling { alive: Duration::from_millis(100), healthy: Duration::from_millis(60) };
+            Settling { alive: Duration::from_millis(400), healthy: Duration::from_millis(200) };
         process.kept_by(Path::new(SUBJECT)).settling(soon)
     }
 
@@ -58,9 +58,14 @@ impl World {
         fs::write(self.path("control"), what).expect("writes");
     }
 
+    /// Each world has a store of its own: marks of the same store are the same owner's, wherever.
     pub(crate) fn owner(&self) -> StackMark {
         let text = str::to_owned;
-        StackMark { store: text("s1"), stack: text("shop"), environment: text("dev") }
+        StackMark { store: self.store(), stack: text("shop"), environment: text("dev") }
+    }
+
+    pub(crate) fn store(&self) -> String {
+        Fingerprint::of(&self.folder.path().to_string_lossy()).short().to_owned()
     }
 
     pub(crate) fn mark(&self) -> Mark {
