@@ -4,7 +4,7 @@ use super::graph::Graph;
 use super::run::Steps;
 use super::work::Work;
 use crate::plan::{Step, UndoStep};
-use hive_contract::{Expects, Reversible, Undo};
+use hive_contract::{Reversible, Undo};
 use hive_state::{Replay, StepRecord, StepState};
 use std::collections::BTreeSet;
 
@@ -39,9 +39,9 @@ pub(super) fn steps(work: &Work<'_>, replay: &Replay) -> Steps {
 fn taken_back(work: &Work<'_>, replay: &Replay) -> BTreeSet<u32> {
     let mut taken = BTreeSet::new();
     for undo in &work.plan.rollback {
-        let runs = match undo.operation.expects {
-            Expects::Anything => undo.needs.iter().any(|need| taken.contains(need)),
-            _ => leaves_something(work, replay, undo),
+        let runs = match work.step(undo.of).is_ok_and(Step::only_looks) {
+            true => undo.needs.iter().any(|need| taken.contains(need)),
+            false => leaves_something(work, replay, undo),
         };
         if runs {
             taken.insert(undo.of);

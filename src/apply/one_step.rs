@@ -3,12 +3,13 @@
 use super::model::Interrupt;
 use super::redact::Redact;
 use super::work::Work;
+use crate::plan::{Expected, Step};
 use hive_contract::mark::Way;
 use hive_contract::outcome::SecretPrints;
 use hive_contract::value::{outputs_in, secrets_in};
 use hive_contract::{
-    Action, Context, Event, Expects, Failure, FailureKind, Fingerprint, Live, Mark, Outcome,
-    Perform, Provider, Remains, Resolution, Secrets, Status, Task,
+    Action, Context, Event, Failure, FailureKind, Fingerprint, Live, Mark, Outcome, Perform,
+    Provider, Remains, Resolution, Secrets, Status, Task,
 };
 use hive_state::Begun;
 use std::pin::pin;
@@ -205,7 +206,7 @@ impl Ready<'_, '_> {
         let expected = self.request.expected.as_ref()?;
         let certain = self.attempt.way == Way::There
             && step.action == Action::Update
-            && matches!(step.expected, crate::plan::Expected::Observed(_))
+            && matches!(step.expected, Expected::Observed(_))
             && !outputs_in(&step.operation.payload).is_empty()
             && secrets_in(&self.request.operation.payload).is_empty()
             && self.work.alone(&step.target);
@@ -239,7 +240,7 @@ impl Ready<'_, '_> {
         cancel: &AtomicBool,
     ) -> Result<Outcome, Failure> {
         let clock = self.work.lent.clock;
-        let gate = self.request.operation.expects == Expects::Anything;
+        let gate = self.work.step(self.attempt.begun.step).is_ok_and(Step::only_looks);
         let deadline_ms = self.request.operation.deadline_ms;
         let mut effect = pin!(effect);
         let cut = async {

@@ -107,7 +107,11 @@ fn way_back_holds(plan: &Plan) -> Result<(), String> {
         let same = match &step.operation.undo {
             Undo::By(operation) => **operation == undo.operation,
             // The check of the way back.
-            Undo::Nothing => undo.operation.expects == Expects::Anything && !undo.needs.is_empty(),
+            Undo::Nothing => {
+                step.only_looks()
+                    && undo.operation.expects == Expects::Anything
+                    && !undo.needs.is_empty()
+            }
             Undo::None { .. } => false,
         };
         if !same {

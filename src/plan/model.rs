@@ -1,8 +1,8 @@
 //! The plan as data: an immutable graph of steps with its rollback plan and digest.
 
 use hive_contract::{
-    Action, Address, Declared, Difference, FieldPath, Fields, Fingerprint, Operation, Place,
-    Reason, Target, Value,
+    Action, Address, Declared, Difference, Expects, FieldPath, Fields, Fingerprint, Operation,
+    Place, Reason, Target, Undo, Value,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -329,6 +329,15 @@ pub enum SecretSeen {
     New,
     /// It has no value here: nothing was compared.
     Unseen,
+}
+
+impl Step {
+    /// Whether it only looks: a check, which has no effect there and nothing to take back.
+    pub fn only_looks(&self) -> bool {
+        self.action == Action::Run
+            && self.operation.expects == Expects::Anything
+            && self.operation.undo == Undo::Nothing
+    }
 }
 
 impl Plan {

@@ -206,6 +206,8 @@ impl Story<'_, '_> {
             }
             // Recorded and not there, as before.
             (now, None) => now,
+            // Let go again: it is there as before, and nobody's.
+            (None, Some(_)) if step.action == Action::Adopt => None,
             (None, Some(live)) => self.as_live(step, None, live, token),
         }
     }

@@ -87,7 +87,7 @@ fn remove(identity: &str) -> Operation {
 
 fn release(identity: &str) -> Operation {
     let title = format!("take hive's mark off {}", shown(identity));
-    Operation::new(RELEASE, title, Expects::Anything, at(identity))
+    Operation::new(RELEASE, title, Expects::Content, at(identity))
 }
 
 fn mark_as(identity: &str, mark: Option<&Mark>) -> Operation {

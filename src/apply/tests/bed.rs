@@ -4,7 +4,7 @@ use super::slow::Slow;
 use crate::apply::{
     ApplyError, Interrupt, Lent, Outside, Progress, Report, SecretReader, Settle, apply, recover,
 };
-use crate::plan::{self, Command, OnFailure, Plan, Question, Scope};
+use crate::plan::{self, Asked, Command, OnFailure, Plan, Question, Scope};
 use crate::registry::Providers;
 use hive_contract::fingerprint::hex;
 use hive_contract::testing::{KillSwitch, Picture, Spot, World, WorldProvider};
@@ -197,6 +197,17 @@ impl Bed {
 
     /// The plan of what is declared, against what is recorded and live.
     pub(super) async fn plan(&self, declared: &[Declared]) -> Plan {
+        self.planned(declared, BTreeMap::new()).await
+    }
+
+    /// The same, where a person asked to take something into hive.
+    pub(super) async fn adopting(&self, address: &str, declared: &[Declared]) -> Plan {
+        let address = address.parse().expect("address");
+        let asked = [(address, Asked::Adopt { take_over: false })];
+        self.planned(declared, asked.into()).await
+    }
+
+    async fn planned(&self, declared: &[Declared], wishes: BTreeMap<Address, Asked>) -> Plan {
         let mut with_store = self.providers.owner().clone();
         with_store.store = self.ledger.store_id().await.expect("store").unwrap_or_default();
         let declared: BTreeMap<Address, Declared> =
@@ -249,7 +260,7 @@ impl Bed {
             on_failure: self.on_failure,
             freezes: self.freezes,
             scope: Scope::All,
-            asked: BTreeMap::new(),
+            asked: wishes,
         };
         plan::plan(&question).expect("there is a plan")
     }

@@ -4,7 +4,7 @@ use super::bed::{Bed, chain, declare};
 use crate::apply::Progress;
 use crate::plan::OnFailure;
 use hive_contract::testing::Fault;
-use hive_contract::{Failure, FailureKind, Value};
+use hive_contract::{Action, Expects, Failure, FailureKind, Fields, Undo, Value};
 use hive_state::{Ending, Record};
 use serde_json::json;
 use std::sync::atomic::Ordering;
@@ -328,6 +328,30 @@ async fn a_secret_without_a_value_fails_the_step_and_leaves_nothing() {
     assert_eq!(report.ending, Ending::RolledBack);
     assert!(report.failures[0].2.message.contains("env:PW"), "{:?}", report.failures);
     assert!(other.world.objects().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adopt_is_taken_back_whatever_its_undo_expects() {
+    let bed = Bed::new();
+    bed.apply(&chain("z", 1)).await.expect("applies");
+    bed.world.meddle(&bed.spot("thing.a"), "somebody", Fields::new());
+    let (picture, head) = (bed.picture(), bed.head().await.expect("a head"));
+    let doomed = declare("thing.b", json!({ "doomed": "unhealthy" }), &["thing.a"]);
+    let mut declared = chain("z", 1);
+    declared.extend([declare("thing.a", json!({}), &[]), doomed]);
+    let mut plan = bed.adopting("thing.a", &declared).await;
+    let loose = |undo: &mut hive_contract::Operation| undo.expects = Expects::Anything;
+    let adopt = plan.steps.iter_mut().find(|it| it.action == Action::Adopt).expect("an adopt");
+    let Undo::By(undo) = &mut adopt.operation.undo else { panic!("it can be taken back") };
+    loose(undo);
+    let of = adopt.number;
+    let undo = plan.rollback.iter_mut().find(|it| it.of == of).expect("an undo");
+    loose(&mut undo.operation);
+    let report = bed.run(&plan).await.expect("comes to an end");
+    assert_eq!(report.ending, Ending::RolledBack, "{report:#?}");
+    assert_eq!(bed.picture(), picture, "no mark stays behind");
+    let after = bed.head().await.expect("a head");
+    assert_eq!(after.resources, head.resources, "nothing is recorded of it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -382,9 +382,9 @@ impl Playing<'_> {
         for undo in &self.plan.rollback {
             let step = self.plan.step(undo.of).expect("a step").clone();
             let state = self.replay.state(undo.of);
-            let runs = match undo.operation.expects {
-                Expects::Anything => undo.needs.iter().any(|it| taken.contains(it)),
-                _ => state == hive_state::StepState::Done,
+            let runs = match step.only_looks() {
+                true => undo.needs.iter().any(|it| taken.contains(it)),
+                false => state == hive_state::StepState::Done,
             };
             if !runs {
                 continue;

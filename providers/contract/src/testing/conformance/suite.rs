@@ -205,6 +205,7 @@ impl<'a> Suite<'a> {
         };
         let provider = self.provider();
         let operations = provider.steps(&change, None);
+        has_effects(&operations)?;
         if operations != provider.steps(&change, None) {
             return Err(format!("`steps` says something else each time for {action}"));
         }
@@ -390,6 +391,19 @@ impl Run {
         let operation = operation
             .ok_or_else(|| format!("`steps` has no operation for {}", self.change.action))?;
         Ok(self.request(operation, self.change.observed.as_ref().map(|it| &it.fields), token))
+    }
+}
+
+/// What an object's operation or its undo expects is the content that was seen, or nothing: only a
+/// check expects anything.
+fn has_effects(operations: &[Operation]) -> Result<(), String> {
+    let undos = operations.iter().filter_map(|it| match &it.undo {
+        Undo::By(undo) => Some(&**undo),
+        _ => None,
+    });
+    match operations.iter().chain(undos).find(|it| it.expects == Expects::Anything) {
+        Some(it) => Err(format!("`{}` has an effect and would meet anything", it.verb)),
+        None => Ok(()),
     }
 }
 
