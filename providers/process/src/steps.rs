@@ -37,11 +37,8 @@ pub(crate) fn steps(change: &Change) -> Vec<Operation> {
             let stop = stop(&fields);
             launch(fields).undone_by(stop)
         }),
-        Action::Update => desired(change).map(|fields| {
-            // Nothing differs but what cannot be compared: the value of a secret.
-            let restart = change.differences.is_empty();
-            back_by(roll(fields, restart), before.map(|before| roll(before, false)))
-        }),
+        // Where nothing differs it is what cannot be compared: the value of a secret.
+        Action::Update => update(change, change.differences.is_empty()),
         Action::Run => desired(change)
             .or(before.clone())
             .map(|fields| back_by(roll(fields, true), before.map(|before| roll(before, false)))),
@@ -49,7 +46,7 @@ pub(crate) fn steps(change: &Change) -> Vec<Operation> {
             let stop = stop(before.as_ref().unwrap_or(&Fields::new()));
             Some(back_by(stop, before.map(launch)))
         }
-        Action::Adopt => Some(mark(true).undone_by(mark_before(change))),
+        Action::Adopt => return adopt(change),
         Action::Forget => Some(mark(false).undone_by(mark(true))),
         Action::Stop => return suspend(change),
         Action::Start => return resume(change),
@@ -57,6 +54,19 @@ pub(crate) fn steps(change: &Change) -> Vec<Operation> {
     }
     .into_iter()
     .collect()
+}
+
+fn update(change: &Change, restart: bool) -> Option<Operation> {
+    let before = recorded(change).map(|before| roll(before, false));
+    Some(back_by(roll(desired(change)?, restart), before))
+}
+
+/// The mark first, so that what is changed is hive's; then whatever is not as declared.
+fn adopt(change: &Change) -> Vec<Operation> {
+    let marked = mark(true).undone_by(mark_before(change));
+    let differs = !change.differences.is_empty();
+    let changed = differs.then(|| update(change, false)).flatten();
+    std::iter::once(marked).chain(changed).collect()
 }
 
 /// The operation with its way back, where what was there before is known well enough to start it.
@@ -242,6 +252,22 @@ mod tests {
         let back = undo(&made[0]);
         assert_eq!((made[0].verb.as_str(), back.verb.as_str()), ("roll", "roll"));
         assert_eq!(back.payload[SERVICE], Value::Map(fields(1)));
+
+        let same = change(Action::Adopt, Some(fields(1)), Some(fields(1)));
+        assert_eq!(steps(&same).iter().map(|it| it.verb.as_str()).collect::<Vec<_>>(), ["mark"]);
+        let mut other = change(Action::Adopt, Some(fields(2)), Some(fields(1)));
+        other.differences = vec![hive_contract::Difference {
+            field: hive_contract::FieldPath::new(["replicas"]),
+            recorded: None,
+            observed: Some(Value::Int(1)),
+            desired: Some(Value::Int(2)),
+            reason: hive_contract::Reason::Declared,
+            moved_by: None,
+        }];
+        let made = steps(&other);
+        let verbs: Vec<_> = made.iter().map(|it| it.verb.as_str()).collect();
+        assert_eq!(verbs, ["mark", "roll"]);
+        assert_eq!(undo(&made[1]).payload[SERVICE], Value::Map(fields(1)));
 
         let made = steps(&change(Action::Run, Some(fields(1)), Some(fields(1))));
         assert_eq!(made[0].payload[RESTART], Value::Bool(true));

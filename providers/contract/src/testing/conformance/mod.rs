@@ -165,6 +165,7 @@ async fn objects(suite: &Suite<'_>, report: &mut Report) {
     check!(suite, report, "run", life::run_again(suite));
     check!(suite, report, "stop and start", life::stop_and_start(suite));
     check!(suite, report, "forget and adopt", owners::forget_and_adopt(suite));
+    check!(suite, report, "adopt another", owners::adopt_another(suite));
     check!(suite, report, "second owner", owners::second_owner(suite));
     check!(suite, report, "marked", owners::marked(suite));
     check!(suite, report, "same token twice", kills::same_token_twice(suite));

@@ -5,7 +5,7 @@ use super::suite::{How, Suite, said};
 use super::{Checked, Verdict};
 use crate::Target;
 use crate::change::Action;
-use crate::live::{Ask, AskOne, Observed};
+use crate::live::{Ask, AskOne, Live, Observed};
 use crate::mark::StackMark;
 
 pub(super) async fn forget_and_adopt(suite: &Suite<'_>) -> Checked {
@@ -25,6 +25,24 @@ pub(super) async fn forget_and_adopt(suite: &Suite<'_>) -> Checked {
     if live.mark.is_some() {
         return Err(format!("an adopt was taken back and it still says {:?}", live.mark));
     }
+    Ok(Verdict::Holds)
+}
+
+/// What is adopted and is not as declared ends as declared, in the same change.
+pub(super) async fn adopt_another(suite: &Suite<'_>) -> Checked {
+    let (first, _) = made(suite).await?;
+    suite.change(Action::Forget, None, Some(&first)).await?;
+    let before = suite.live(&first.identity).await?;
+    let second = next(suite, &first).await?;
+    let adopted = suite.change(Action::Adopt, Some(&second), None).await?;
+    suite.as_desired(&second).await?;
+    suite.undo(&adopted).await?;
+    let live = suite.live(&first.identity).await?;
+    if live.mark.is_some() {
+        return Err(format!("an adopt was taken back and it still says {:?}", live.mark));
+    }
+    let fields = |live: &Live| serde_json::to_string(&live.fields).unwrap_or_default();
+    same(&fields(&before), &fields(&live), "an adopt and its undo")?;
     Ok(Verdict::Holds)
 }
 
