@@ -60,13 +60,14 @@ fn providers(world: &World) -> Providers {
 
 async fn planned(size: u32, providers: &Providers) -> Plan {
     let desired = plan::desire(&declared(size), providers).expect("a right stack");
-    let Seen { observed, facts } = observe(providers, &desired, None).await;
+    let Seen { observed, beside, facts } = observe(providers, &desired, None).await;
     let question = Question {
         command: Command::Apply,
         owner: providers.owner().clone(),
         desired,
         recorded: None,
         observed,
+        beside,
         facts,
         places: providers.places(),
         verbs: providers,

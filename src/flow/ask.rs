@@ -32,7 +32,8 @@ pub enum Want {
     Before,
     /// Nothing.
     Nothing,
-    /// Hive's hold on these, which are live already.
+    /// Hive's hold on these, which are live already; where none are named, on whatever is declared,
+    /// live and not recorded.
     Adopt(BTreeSet<Address>),
     /// No hold on these, and they stay as they are.
     Forget(BTreeSet<Address>),

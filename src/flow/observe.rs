@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Seen {
     /// By place and part.
     pub observed: BTreeMap<(String, Target), Result<Observed, Failure>>,
+    /// What is live by a part's new identity, where it is recorded here under another one.
+    pub beside: BTreeMap<(String, Target), Result<Observed, Failure>>,
     /// Of each place that something is chosen at.
     pub facts: BTreeMap<String, Facts>,
 }
@@ -25,26 +27,64 @@ pub async fn observe(
 ) -> Seen {
     let mut seen = Seen::default();
     for (place, ask) in questions(desired, recorded) {
-        let parts: Vec<Target> = ask.parts.iter().map(|it| it.target.clone()).collect();
-        let answer = match providers.at(&place) {
-            Some(provider) => provider.observe(&ask).await,
-            None => Err(unreachable_place(&place)),
-        };
-        match answer {
-            Ok(mut answer) => {
-                for target in parts {
-                    let found = answer.found.remove(&target).unwrap_or_else(|| Err(no_answer()));
-                    seen.observed.insert((place.clone(), target), found);
-                }
-                seen.facts.insert(place, answer.facts);
+        if let Some(facts) = look(providers, &place, &ask, &mut seen.observed).await {
+            seen.facts.insert(place, facts);
+        }
+    }
+    for (place, ask) in renamed(desired, recorded) {
+        look(providers, &place, &ask, &mut seen.beside).await;
+    }
+    seen
+}
+
+/// Asks one place, and gives its facts where it answers.
+async fn look(
+    providers: &Providers,
+    place: &str,
+    ask: &Ask,
+    into: &mut BTreeMap<(String, Target), Result<Observed, Failure>>,
+) -> Option<Facts> {
+    let answer = match providers.at(place) {
+        Some(provider) => provider.observe(ask).await,
+        None => Err(unreachable_place(place)),
+    };
+    let parts = ask.parts.iter().map(|it| it.target.clone());
+    match answer {
+        Ok(mut answer) => {
+            for target in parts {
+                let found = answer.found.remove(&target).unwrap_or_else(|| Err(no_answer()));
+                into.insert((place.to_owned(), target), found);
             }
-            Err(failure) => {
-                let each = parts.into_iter().map(|it| ((place.clone(), it), Err(failure.clone())));
-                seen.observed.extend(each);
+            Some(answer.facts)
+        }
+        Err(failure) => {
+            into.extend(parts.map(|it| ((place.to_owned(), it), Err(failure.clone()))));
+            None
+        }
+    }
+}
+
+/// The parts that are to have another identity at the place where they are recorded: who has that
+/// one now is a second question, for an answer is by part.
+fn renamed(
+    desired: &BTreeMap<Address, Desired>,
+    recorded: Option<&Snapshot>,
+) -> BTreeMap<String, Ask> {
+    let mut questions: BTreeMap<String, Ask> = BTreeMap::new();
+    for (address, wanted) in desired {
+        let Some(held) = recorded.and_then(|it| it.resources.get(address)) else { continue };
+        for (part, wanted) in &wanted.parts {
+            let Some(held) = held.parts.get(part) else { continue };
+            let identity = &wanted.lowered.identity;
+            let other = held.lowered_identity != *identity && held.identity != *identity;
+            if held.place == wanted.place && other && wanted.lowered.sort == Sort::Object {
+                let target = Target { address: address.clone(), part: part.clone() };
+                let one = AskOne { target, identity: identity.clone() };
+                questions.entry(held.place.clone()).or_default().parts.push(one);
             }
         }
     }
-    seen
+    questions
 }
 
 /// One question a place: what is recorded there, and what is desired there. Gates and notices have

@@ -9,7 +9,9 @@ use crate::plan::{self, Asked, Command, Desired, OnFailure, Plan, Question, Scop
 use crate::registry::Providers;
 use crate::stack::Stack;
 use hive_contract::value::secrets_in;
-use hive_contract::{Address, Declared, Fields, Fingerprint, SecretRef, Value};
+use hive_contract::{
+    Address, Declared, Failure, Fields, Fingerprint, Observed, SecretRef, Sort, Target, Value,
+};
 use hive_state::{Freeze, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,11 +63,19 @@ impl Session {
                 return Err(FlowError::Stack(problems));
             }
         }
-        let Seen { observed, facts } = observe(&providers, &desired, recorded.as_ref()).await;
+        let Seen { observed, beside, facts } =
+            observe(&providers, &desired, recorded.as_ref()).await;
+        let adoptable = match &ask.want {
+            Want::Adopt(named) if named.is_empty() => {
+                Some(adoptable(&desired, &observed, recorded.as_ref()))
+            }
+            _ => None,
+        };
         let question = Question {
             owner: providers.owner().clone(),
             recorded: recorded.as_ref(),
             observed,
+            beside,
             facts,
             places: providers.places(),
             verbs: &providers,
@@ -78,8 +88,11 @@ impl Session {
             command: source.command,
             parallel: self.parallel(),
             freezes: matches!(ask.want, Want::Snapshot(_) | Want::Before) && !ask.no_freeze,
-            scope: scope(ask),
-            asked: asked(ask, &desired),
+            scope: match &adoptable {
+                Some(these) => Scope::Exactly(these.clone()),
+                None => scope(ask),
+            },
+            asked: asked(ask, &desired, adoptable.as_ref()),
             desired,
         };
         let plan = plan::plan(&question).map_err(FlowError::Plan)?;
@@ -276,12 +289,51 @@ fn scope(ask: &Ask) -> Scope {
     }
 }
 
-fn asked(ask: &Ask, desired: &BTreeMap<Address, Desired>) -> BTreeMap<Address, Asked> {
+/// What `adopt` takes where nothing is named: what is live, or cannot be read, and not recorded,
+/// with the checks and the notices of it. What depends on something that is neither recorded nor
+/// taken is left to the next apply.
+fn adoptable(
+    desired: &BTreeMap<Address, Desired>,
+    observed: &BTreeMap<(String, Target), Result<Observed, Failure>>,
+    recorded: Option<&Snapshot>,
+) -> BTreeSet<Address> {
+    let held = |it: &Address| recorded.is_some_and(|head| head.resources.contains_key(it));
+    let absent = |address: &Address, part: &plan::LoweredPart| {
+        let target = Target { address: address.clone(), part: part.part.clone() };
+        matches!(observed.get(&(part.place.clone(), target)), Some(Ok(Observed::Absent)))
+    };
+    let there = |(address, it): &(&Address, &Desired)| {
+        let lives = || !it.parts.values().any(|part| absent(address, part));
+        !held(address) && (it.sort() != Sort::Object || lives())
+    };
+    let mut taken: BTreeSet<Address> =
+        desired.iter().filter(there).map(|(address, _)| address.clone()).collect();
+    loop {
+        let needs = |it: &Address| desired[it].edges().into_iter().chain(desired[it].verified_by());
+        let lacks = |it: &&Address| needs(it).any(|on| !held(&on) && !taken.contains(&on));
+        let Some(without) = taken.iter().find(lacks).cloned() else { return taken };
+        taken.remove(&without);
+    }
+}
+
+fn asked(
+    ask: &Ask,
+    desired: &BTreeMap<Address, Desired>,
+    adoptable: Option<&BTreeSet<Address>>,
+) -> BTreeMap<Address, Asked> {
     let each = |these: &BTreeSet<Address>, what: &Asked| -> Vec<(Address, Asked)> {
         these.iter().map(|it| (it.clone(), what.clone())).collect()
     };
     let mut asked: BTreeMap<Address, Asked> = match &ask.want {
-        Want::Adopt(these) => each(these, &Asked::Adopt { take_over: ask.take_over }),
+        Want::Adopt(these) => {
+            // A check or a notice has nothing live: it comes along and is not asked for.
+            let object = |it: &&Address| desired[*it].sort() == Sort::Object;
+            let these = match adoptable {
+                Some(found) => found.iter().filter(object).cloned().collect(),
+                None => these.clone(),
+            };
+            each(&these, &Asked::Adopt { take_over: ask.take_over })
+        }
         Want::Forget(these) => each(these, &Asked::Forget),
         Want::Restart(these) => each(these, &Asked::Run),
         Want::Move(from, to) => vec![(to.clone(), Asked::MovedFrom(from.clone()))],

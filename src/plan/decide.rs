@@ -146,6 +146,10 @@ pub(super) fn decide_notice<'a>(survey: &Survey<'a>, at: usize) -> Verdict<'a> {
         (Some(_), None) => Action::Create,
         (Some(_), Some(_)) if judge.record_differs() => Action::Update,
         (None, Some(_)) if judge.forgotten() => Action::Forget,
+        (None, Some(recorded)) if recorded.declared.protect => {
+            let (address, action) = (subject.address.clone(), Action::Delete);
+            return Verdict::Wrong(vec![PlanError::Protected { address, action }]);
+        }
         (None, Some(_)) => Action::Delete,
         _ => return Verdict::Keep,
     };

@@ -173,7 +173,11 @@ impl<'a> Judge<'_, 'a> {
         known: &mut Known,
     ) -> Result<Decision<'a>, PlanError> {
         let elsewhere = part.place != held.part.place;
-        if elsewhere && let Some(there) = self.survey.live(&part.place, &target)? {
+        let there = match elsewhere {
+            true => self.survey.live(&part.place, &target)?,
+            false => self.survey.beside(&part.place, &target)?,
+        };
+        if let Some(there) = there {
             marks::may_take(self.survey.question, self.subject, &target, there)?;
             let identity = there.identity.clone();
             let owner = there.mark.as_ref().map(ToString::to_string);
@@ -186,8 +190,10 @@ impl<'a> Judge<'_, 'a> {
         let wanted = self.wanted(part, None, None, known)?;
         let order = part.lowered.replace;
         let mut decision = self.decision(target, Action::Replace, vec![reason], wanted);
-        // Two places hold two objects: the new one is there before the other goes.
-        decision.order = if elsewhere { ReplaceOrder::CreateFirst } else { order };
+        // Two systems hold two objects: the new one is there before the other goes. On one system
+        // both may want the same port or the same file.
+        let two = elsewhere && !self.on_one_system(&held.part.place, &part.place);
+        decision.order = if two { ReplaceOrder::CreateFirst } else { order };
         decision.held = Some(held);
         match live {
             Some(live) => {
@@ -197,6 +203,15 @@ impl<'a> Judge<'_, 'a> {
             None => decision.action = Action::Create,
         }
         Ok(decision)
+    }
+
+    fn on_one_system(&self, one: &str, other: &str) -> bool {
+        let question = self.survey.question;
+        let recorded = question.recorded.map(|it| &it.places);
+        let place =
+            |id: &str| question.places.get(id).or_else(|| recorded.and_then(|it| it.get(id)));
+        let system = |id: &str| place(id).map(|it| (&it.provider, &it.system));
+        system(one).is_some() && system(one) == system(other)
     }
 
     /// Declared, recorded and live.

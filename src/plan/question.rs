@@ -21,6 +21,9 @@ pub struct Question<'a> {
     pub recorded: Option<&'a Snapshot>,
     /// What is live, by place and part.
     pub observed: BTreeMap<(String, Target), Result<Observed, Failure>>,
+    /// What is live by the identity that a part is to have, where it is recorded at the same place
+    /// under another one; by place and part.
+    pub beside: BTreeMap<(String, Target), Result<Observed, Failure>>,
     /// What is free, by place.
     pub facts: BTreeMap<String, Facts>,
     /// The places that may be used, by id.

@@ -1,7 +1,7 @@
 //! Which of the decisions a plan holds: all, some with what they need, or some alone.
 
 use super::decide::Verdict;
-use super::question::{PlanError, Scope};
+use super::question::{Asked, PlanError, Scope};
 use super::survey::Survey;
 use hive_contract::{Action, Address, Sort};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +67,10 @@ fn with_needs(
     named: &BTreeSet<Address>,
 ) -> Vec<bool> {
     let mut chosen = vec![false; survey.subjects.len()];
-    let named = named.iter().chain(survey.question.asked.keys());
+    // `--take-over` allows something of every resource, and asks for none of them.
+    let allows = |asked: &Asked| matches!(asked, Asked::Adopt { .. });
+    let asked = survey.question.asked.iter().filter(|(_, asked)| !allows(asked));
+    let named = named.iter().chain(asked.map(|(address, _)| address));
     let mut next: Vec<usize> = named.filter_map(|it| survey.at(it)).collect();
     next.iter().for_each(|at| chosen[*at] = true);
     while let Some(at) = next.pop() {

@@ -119,6 +119,25 @@ impl<'a> Survey<'a> {
         }
     }
 
+    /// What is live by the identity that a part is to have, beside the recorded one.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub(super) fn beside(
+        &self,
+        place: &str,
+        target: &Target,
+    ) -> Result<Option<&'a Live>, PlanError> {
+        match self.question.beside.get(&(place.to_owned(), target.clone())) {
+            Some(Ok(observed)) => Ok(observed.live()),
+            Some(Err(failure)) => {
+                let failure = failure.clone();
+                Err(PlanError::Unreadable { target: target.clone(), failure })
+            }
+            None => Ok(None),
+        }
+    }
+
     /// The recorded value of an output.
     pub(super) fn recorded_output(&self, reference: &OutputRef) -> Option<&'a Value> {
         let recorded = self.get(&reference.address)?.recorded?;

@@ -6,7 +6,7 @@ use super::model::{Problem, Span, Stack};
 use super::problem::Findings;
 use super::sections;
 use crate::plan::Desired;
-use hive_contract::{Address, Declared, FieldPath, OutputRef, Value};
+use hive_contract::{Address, Declared, FieldPath, OutputRef, Sort, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Stack {
@@ -27,6 +27,13 @@ impl Stack {
 
     fn has_ignored(&self, declared: &Declared, desired: Option<&Desired>, findings: &mut Findings) {
         let kind = declared.address.kind();
+        // What could not be lowered has its own problem.
+        if !declared.ignore.is_empty() && desired.is_some_and(|it| it.sort() != Sort::Object) {
+            let at = self.span(&declared.address, &FieldPath::new(["ignore"]));
+            let message = format!("a {kind} has nothing live, so there is nothing to ignore");
+            findings.add(at, message).help("remove `ignore`");
+            return;
+        }
         let mut known: BTreeSet<&str> = BTreeSet::new();
         known.extend(sections::kind(kind).into_iter().flat_map(|it| it.keys).map(|it| it.name));
         let parts = desired.into_iter().flat_map(|it| it.parts.values());
@@ -77,7 +84,7 @@ mod tests {
     use super::*;
     use crate::plan::LoweredPart;
     use crate::stack::tests::{shown, stack};
-    use hive_contract::{Fields, Lowered, Output, Sort};
+    use hive_contract::{Fields, Lowered, Output};
 
     fn lowered(declared: &Declared, outputs: &[&str]) -> Desired {
         let output = Output { made_of: Vec::new(), value: None };
@@ -92,6 +99,26 @@ mod tests {
         let (part, place) = ("main".to_owned(), String::new());
         let part = LoweredPart { part, provider: "p".to_owned(), form: 1, place, lowered };
         Desired { declared: declared.clone(), parts: BTreeMap::from([("main".to_owned(), part)]) }
+    }
+
+    #[test]
+    fn nothing_is_ignored_where_nothing_is_live() {
+        let text = r#"[stack]
+name = "s"
+[check.a]
+tcp = "127.0.0.1:80"
+ignore = [{ field = "tcp", reason = "x" }]
+"#;
+        let stack = stack(text);
+        let gate = |(address, it): (&Address, &Declared)| {
+            let mut gate = lowered(it, &[]);
+            gate.parts.values_mut().for_each(|part| part.lowered.sort = Sort::Gate);
+            (address.clone(), gate)
+        };
+        let desired = stack.declared.iter().map(gate).collect();
+        let said = shown(&stack.check_lowered(&desired));
+        assert!(said.starts_with("stack.toml:5:"), "{said}");
+        assert!(said.contains("a check has nothing live"), "{said}");
     }
 
     #[test]

@@ -132,6 +132,7 @@ async fn plans_nothing(snapshot: &Snapshot, store: &str) {
         secrets: secrets.collect(),
         desired,
         recorded: Some(snapshot),
+        beside: BTreeMap::new(),
         facts: BTreeMap::new(),
         places: snapshot.places.clone(),
         verbs: &there,

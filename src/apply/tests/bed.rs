@@ -248,6 +248,7 @@ impl Bed {
             desired,
             recorded: head.as_ref(),
             observed,
+            beside: BTreeMap::new(),
             facts: [(self.place.clone(), seen.facts)].into(),
             places: self.providers.places(),
             verbs: &self.providers,

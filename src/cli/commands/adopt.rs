@@ -13,11 +13,8 @@ use crate::flow::{Ask, Want};
 /// # Errors
 /// See [`running::change`].
 pub async fn run(desk: &Desk, args: args::Adopt) -> Result<Exit, Ended> {
-    let (mut addresses, folder) = target::addresses(&desk.outside.folder, &args.words)?;
+    let (addresses, folder) = target::addresses(&desk.outside.folder, &args.words)?;
     let session = desk.open(folder, args.changing.parallel).await?;
-    if addresses.is_empty() {
-        addresses = session.toml()?.declared.keys().cloned().collect();
-    }
     let ask = Ask { take_over: args.take_over, ..Ask::all(Want::Adopt(addresses)) };
     running::change(desk, &session, &ask, &How::of(&args.changing)).await
 }

@@ -125,6 +125,68 @@ fn a_moved_place_is_a_delete_there_and_a_create_here() {
 }
 
 #[test]
+fn at_another_place_of_one_system_the_old_goes_first() {
+    let mut world = World::new();
+    world.apply(&stack([declared("thing.a", "{}")]));
+    let resources = stack([declared("thing.a", r#"{"there":true}"#)]);
+    let plan = world
+        .plan_of(&resources, |question| {
+            let system = question.places[HERE].system.clone();
+            question.places.get_mut(THERE).expect("there").system = system;
+        })
+        .expect("a plan");
+    assert_eq!(done(&plan), ["delete thing.a", "create thing.a"]);
+}
+
+#[test]
+fn another_identity_that_is_taken_is_refused_by_the_plan() {
+    let mut world = World::new();
+    world.apply(&stack([declared("thing.a", "{}")]));
+    let theirs = live("dev/thing.a-b", Fields::new(), None);
+    world.objects.insert((HERE.to_owned(), theirs.identity.clone()), theirs);
+    let renamed = stack([declared("thing.a", r#"{"name":"-b"}"#)]);
+    let refused = world.plan_of(&renamed, |_| {}).expect_err("refused");
+    let target = Target::main(a("thing.a"));
+    let identity = "dev/thing.a-b".to_owned();
+    assert_eq!(refused, [PlanError::Exists { target, identity: identity.clone(), owner: None }]);
+    world.objects.remove(&(HERE.to_owned(), identity));
+    assert_eq!(done(&world.apply(&renamed)), ["delete thing.a", "create thing.a"]);
+}
+
+#[test]
+fn a_protected_check_or_notice_is_not_deleted() {
+    for address in ["check.a", "notify.a"] {
+        let mut world = World::new();
+        let mut kept = declared(address, "{}");
+        kept.protect = true;
+        world.apply(&stack([kept]));
+        let deleted = world.plan_of(&stack([]), |_| {}).expect_err("refused");
+        let error = PlanError::Protected { address: a(address), action: Action::Delete };
+        assert_eq!(deleted, [error]);
+        let plan = world.plan_of(&stack([]), |question| {
+            question.scope = Scope::Exactly([a(address)].into());
+            question.asked = BTreeMap::from([(a(address), Asked::Forget)]);
+            question.command = Command::Forget;
+        });
+        assert!(plan.is_ok(), "to forget it is no delete");
+    }
+}
+
+#[test]
+fn take_over_beside_only_asks_for_no_more_than_was_named() {
+    let world = World::new();
+    let resources = stack([declared("thing.a", "{}"), declared("thing.b", "{}")]);
+    let plan = world
+        .plan_of(&resources, |question| {
+            question.scope = Scope::Only([a("thing.a")].into());
+            let asked = Asked::Adopt { take_over: true };
+            question.asked = [a("thing.a"), a("thing.b")].map(|it| (it, asked.clone())).into();
+        })
+        .expect("a plan");
+    assert_eq!(done(&plan), ["create thing.a"]);
+}
+
+#[test]
 fn an_unrecorded_object_is_nobodys_until_it_is_adopted() {
     let mut world = World::new();
     let resources = stack([declared("thing.a", r#"{"text":"x"}"#)]);

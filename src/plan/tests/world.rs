@@ -224,6 +224,28 @@ impl World {
             .collect()
     }
 
+    /// What is there under the new identity of what is recorded under another one.
+    fn beside(
+        &self,
+        desired: &BTreeMap<Address, Desired>,
+    ) -> BTreeMap<(String, Target), Result<Observed, Failure>> {
+        let mut beside = BTreeMap::new();
+        let recorded = |address: &Address| self.head.as_ref()?.resources.get(address);
+        for (address, wanted) in desired {
+            for part in wanted.parts.values() {
+                let held = recorded(address).and_then(|it| it.parts.get(&part.part));
+                let identity = &part.lowered.identity;
+                if held.is_some_and(|it| it.place == part.place && it.identity != *identity) {
+                    let target = Target { address: address.clone(), part: part.part.clone() };
+                    let live = self.objects.get(&(part.place.clone(), identity.clone()));
+                    let seen = live.cloned().map_or(Observed::Absent, Observed::Present);
+                    beside.insert((part.place.clone(), target), Ok(seen));
+                }
+            }
+        }
+        beside
+    }
+
     /// The question of an apply of this stack; `change` makes it another one.
     pub(super) fn ask<T>(
         &self,
@@ -244,6 +266,7 @@ impl World {
             owner: self.owner(),
             recorded: self.head.as_ref(),
             observed: self.observed(&desired),
+            beside: self.beside(&desired),
             facts: BTreeMap::from([(HERE.to_owned(), facts.clone()), (THERE.to_owned(), facts)]),
             places: [HERE, THERE].map(|it| (it.to_owned(), place(it))).into(),
             verbs: &self.verbs,

@@ -268,3 +268,24 @@ fn with_a_lost_store_what_carries_our_marks_is_adopted() {
     assert!(pids(&lab.processes()) == pids(&before) || lab.world() == world);
     lab.expect(0, &["plan", "--exit-code"]);
 }
+
+#[test]
+fn adopt_without_a_name_takes_what_is_live_and_skips_the_rest() {
+    let notified =
+        |version: &str| shop(version) + "\n[notify.log]\ncommand = [\"true\"]\non = [\"failed\"]\n";
+    let lab = Lab::new(&notified("a"));
+    lab.expect(0, &["apply", "-y"]);
+    let (world, pids) = (lab.world(), lab.processes());
+    fs::remove_dir_all(lab.path(".hive")).expect("removes");
+    lab.expect(0, &["adopt", "-y"]);
+    assert_eq!((lab.world(), lab.processes()), (world, pids), "nothing was started anew");
+    lab.expect(0, &["plan", "--exit-code"]);
+    // What is held already is no reason to fail.
+    lab.expect(0, &["adopt", "-y"]);
+    // What differs ends as declared.
+    fs::remove_dir_all(lab.path(".hive")).expect("removes");
+    lab.stack(&notified("b"));
+    lab.expect(0, &["adopt", "-y"]);
+    lab.expect(0, &["plan", "--exit-code"]);
+    assert!(lab.world().iter().filter(|it| it.0.starts_with("process")).all(|it| it.1 == "b"));
+}
