@@ -1,7 +1,7 @@
 //! A small HTTP program that plays the services of `stacks/quickstart`.
 //!
 //! It answers `/` with a greeting, `/healthz` with whether it is healthy, and `/upstream` with what
-//! another greeter answers. Its environment: `PORT` where it listens, `HIVE_FILES` the folder below
+//! another greeter answers. One that has such an upstream passes its greeting on in place of its own. Its environment: `PORT` where it listens, `HIVE_FILES` the folder below
 //! which it finds `etc/greeter.toml`, `AUDIENCE` whom it greets, `RELEASE` what it says of itself,
 //! `UPSTREAM_URL` the other greeter, `GREETER_BROKEN=1` to be unhealthy.
 
@@ -65,7 +65,7 @@ impl Greeter {
         while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
         let mut words = first.split(' ');
         let (status, body) = match (words.next(), words.next()) {
-            (Some("GET"), Some("/")) => ("200 OK", self.greet()),
+            (Some("GET"), Some("/")) => self.greet(),
             (Some("GET"), Some("/healthz")) => self.health(),
             (Some("GET"), Some("/upstream")) => self.ask_upstream(),
             (Some("GET"), Some(_)) => ("404 Not Found", "there is nothing here\n".to_owned()),
@@ -80,8 +80,16 @@ impl Greeter {
         )
     }
 
-    fn greet(&self) -> String {
-        format!("{}, {}! (release {})\n", self.greeting, self.audience, self.release)
+    /// Its own greeting, or the one of its upstream passed on.
+    fn greet(&self) -> (&'static str, String) {
+        let Some(url) = &self.upstream else {
+            let Self { greeting, audience, release, .. } = self;
+            return ("200 OK", format!("{greeting}, {audience}! (release {release})\n"));
+        };
+        match get(url) {
+            Ok(said) => ("200 OK", format!("{}, passed on to {}\n", said.trim(), self.audience)),
+            Err(error) => silent(url, &error),
+        }
     }
 
     fn health(&self) -> (&'static str, String) {
@@ -97,9 +105,13 @@ impl Greeter {
         };
         match get(url) {
             Ok(body) => ("200 OK", format!("{url} says: {body}")),
-            Err(error) => ("502 Bad Gateway", format!("{url} does not answer: {error}\n")),
+            Err(error) => silent(url, &error),
         }
     }
+}
+
+fn silent(url: &str, error: &io::Error) -> (&'static str, String) {
+    ("502 Bad Gateway", format!("{url} does not answer: {error}\n"))
 }
 
 /// A key of `etc/greeter.toml`; the file holds nothing but lines of `key = "text"`.

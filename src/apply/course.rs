@@ -81,7 +81,6 @@ async fn there(work: &Work<'_>, journal: &mut Journal, settle: Settle) -> Result
 /// A step failed, and nothing is under way any more.
 async fn after_failure(work: &Work<'_>, journal: &mut Journal) -> Result<Turn, ApplyError> {
     if work.on_failure() == OnFailure::Halt {
-        work.note("it is left as it is: `on_failure` says \"halt\"");
         return Ok(Turn::Ends(Ending::Halted));
     }
     if let Some(why) = stays(work, journal).await? {

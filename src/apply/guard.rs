@@ -51,7 +51,7 @@ pub(super) async fn freeze(lent: Lent<'_>) -> Result<(), ApplyError> {
     match lent.ledger.freeze().await? {
         None => Ok(()),
         Some(freeze) => Err(ApplyError::Refused(format!(
-            "{} is frozen by {}: {} (lift it with `hive unfreeze`)",
+            "{} is frozen by {}: {}",
             lent.ledger.environment(),
             freeze.who,
             freeze.why

@@ -37,7 +37,7 @@ pub struct Everywhere {
     /// A second of its kind beside the environment: for a branch, with its own store part and ports
     #[arg(long, global = true, value_name = "NAME")]
     pub instance: Option<String>,
-    /// Give a variable of the stack a value; may be repeated
+    /// Give a variable of the stack a value; may be repeated [env: HIVE_VAR_NAME]
     #[arg(long = "var", global = true, value_name = "NAME=VALUE", value_parser = variable)]
     pub vars: Vec<(String, String)>,
     /// No colour, as with NO_COLOR

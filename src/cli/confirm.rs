@@ -20,14 +20,14 @@ pub fn confirm(desk: &Desk, question: &str, yes: bool, json: bool) -> Result<(),
                 .hint("add `-y`, or save a plan with `hive plan -o FILE` and apply that with `-y`"),
         ));
     }
-    desk.screen.message(&format!("\n{question} Only `yes` goes on: "));
+    desk.screen.message(&format!("\n{question} `yes` or `y` goes on, all else ends it here: "));
     let mut answer = String::new();
     // An input that cannot be read is no answer.
     let read = stdin.lock().read_line(&mut answer).unwrap_or(0);
     if read == 0 {
         desk.screen.message("\n");
     }
-    match answer.trim() {
+    match answer.trim().to_lowercase().as_str() {
         "yes" | "y" => Ok(()),
         _ => Err(Ended::refused(Trouble::new("not confirmed, so nothing was changed"))),
     }

@@ -5,9 +5,10 @@ use super::ended::Ended;
 use super::environment::{self, Environment};
 use super::target;
 use crate::flow::{Session, SystemClock, Where};
-use crate::render::Screen;
+use crate::render::{Screen, Site};
 use hive_state::Clock;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The environment where nobody names one.
 pub const ENVIRONMENT: &str = "dev";
@@ -20,9 +21,28 @@ pub struct Desk {
     pub outside: Environment,
     /// What holds for every command.
     pub everywhere: Everywhere,
+    /// Where the command stands, once it has found its stack.
+    site: Mutex<Site>,
 }
 
 impl Desk {
+    /// A desk before anything is known of a stack.
+    pub fn new(screen: Screen, outside: Environment, everywhere: Everywhere) -> Self {
+        Self { screen, outside, everywhere, site: Mutex::default() }
+    }
+
+    /// Where the command stands, for the command lines that it prints.
+    pub fn site(&self) -> Site {
+        self.site.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers where the command stands.
+    pub fn stands(&self, at: &Where) {
+        let environment = Some(at.environment.as_str()).filter(|it| *it != ENVIRONMENT);
+        let site = Site::of(&self.outside.folder, &at.folder, environment, at.instance.as_deref());
+        *self.site.lock().unwrap_or_else(PoisonError::into_inner) = site;
+    }
+
     /// The folder that a command is about.
     ///
     /// # Errors
@@ -34,7 +54,7 @@ impl Desk {
     /// Where a command stands.
     pub fn at(&self, folder: PathBuf, parallel: Option<u32>) -> Where {
         let environment = self.everywhere.environment.clone();
-        Where {
+        let at = Where {
             folder,
             environment: environment.unwrap_or_else(|| ENVIRONMENT.to_owned()),
             instance: self.everywhere.instance.clone(),
@@ -44,7 +64,9 @@ impl Desk {
             who: self.outside.who.clone(),
             variable: environment::variable(),
             parallel,
-        }
+        };
+        self.stands(&at);
+        at
     }
 
     /// Opens the stack and its store.
@@ -78,7 +100,8 @@ impl Desk {
     pub fn note(&self, text: &str) {
         if !self.everywhere.quiet {
             let style = self.screen.message_style();
-            self.screen.message(&crate::render::line::note(text, style));
+            let text = self.site().complete(text);
+            self.screen.message(&crate::render::line::note(&text, style));
         }
     }
 }

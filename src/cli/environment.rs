@@ -36,7 +36,7 @@ pub fn read() -> Environment {
         .collect();
     let user = text("USER")
         .or_else(|| text("LOGNAME"))
-        .unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()));
+        .unwrap_or_else(|| user(rustix::process::getuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Environment {
         folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
@@ -49,7 +49,36 @@ pub fn read() -> Environment {
     }
 }
 
+/// The name of a user as `/etc/passwd` has it, else the number: `uid 7`.
+fn user(uid: u32) -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name_in(&passwd, uid).map_or_else(|| format!("uid {uid}"), str::to_owned)
+}
+
+/// `name:password:uid:…`, one user a line.
+fn name_in(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|it| !it.is_empty())?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
+}
+
 /// Reads one variable as a secret, at the moment that it is needed.
 pub fn variable() -> ReadVariable {
     Arc::new(|name| std::env::var(name).ok().map(SecretString::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_a_name_or_a_number() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\nbroken\nkim:x:1000:1000::/home/kim:/bin/sh\n";
+        assert_eq!(name_in(passwd, 0), Some("root"));
+        assert_eq!(name_in(passwd, 1000), Some("kim"));
+        assert_eq!(name_in(passwd, 7), None);
+    }
 }

@@ -25,6 +25,7 @@ use exit::Exit;
 use std::ffi::OsString;
 
 use crate::flow::FlowError;
+use crate::render::error::Trouble;
 use crate::render::screen::Wishes;
 use crate::render::{Screen, error, problem};
 
@@ -43,7 +44,9 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     };
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
-        Err(error) => return unparsed(&error, &Screen::of_program(wishes)).code(),
+        Err(error) => {
+            return unparsed(&error, asks_for_json(&arguments), &Screen::of_program(wishes)).code();
+        }
     };
     let json = wants_json(&parsed.command);
     let wishes = Wishes {
@@ -53,7 +56,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         ..wishes
     };
     let screen = Screen::of_program(wishes);
-    let desk = Desk { screen, outside, everywhere: parsed.everywhere };
+    let desk = Desk::new(screen, outside, parsed.everywhere);
     let exit = match begin(&desk, parsed.command) {
         Ok(exit) => exit,
         Err(ended) => {
@@ -73,18 +76,33 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
 
 /// Help, the version, or arguments that make no sense: clap's own exit code 2 means something else
 /// here.
-fn unparsed(error: &clap::Error, screen: &Screen) -> Exit {
+fn unparsed(wrong: &clap::Error, json: bool, screen: &Screen) -> Exit {
     let text = |colour: bool| match colour {
-        true => error.render().ansi().to_string(),
-        false => error.render().to_string(),
+        true => wrong.render().ansi().to_string(),
+        false => wrong.render().to_string(),
     };
-    if error.use_stderr() {
+    if wrong.use_stderr() {
+        if json {
+            let whole = text(false);
+            let said: Vec<&str> =
+                whole.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            let said = said.join(" ");
+            let trouble = Trouble::new(said.strip_prefix("error: ").unwrap_or(&said));
+            screen.result(&error::json(&trouble, Exit::Failed.code()));
+        }
         screen.message(&text(screen.message_style().colour));
         Exit::Failed
     } else {
         screen.result(&text(screen.result_style().colour));
         Exit::Done
     }
+}
+
+/// Whether arguments that make no sense ask for a result for programs all the same.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let options: Vec<&OsString> = arguments.iter().take_while(|it| *it != "--").collect();
+    options.iter().any(|it| *it == "--format=json")
+        || options.windows(2).any(|it| it[0] == "--format" && it[1] == "json")
 }
 
 /// Prints why a command has no result.
@@ -96,7 +114,7 @@ pub fn say(desk: &Desk, ended: &Ended, json: bool) {
         }
         return desk.screen.message(&problem::text(problems, style));
     }
-    let trouble = ended.trouble(desk.now_ms());
+    let trouble = ended.trouble(desk.now_ms()).at(&desk.site());
     if json {
         desk.screen.result(&error::json(&trouble, ended.exit().code()));
     }

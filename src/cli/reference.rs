@@ -12,8 +12,8 @@ environment is `dev` unless said. This page is made of the program's own help by
 documents of `--format json`: [json.md](json.md).
 
 stdout is the result, stderr is progress and messages. Colour only on a terminal, and never with
-`NO_COLOR`, `--no-color` or `TERM=dumb`. `HIVE_VAR_NAME` gives the variable `name` a value where
-`--var` does not.
+`NO_COLOR`, `--no-color` or `TERM=dumb`. `HIVE_VAR_MY_NAME` gives the variable `my-name` a
+value where `--var` does not.
 ";
 
 /// The page.
@@ -35,7 +35,10 @@ fn section(command: &Command, above: &str, page: &mut String) {
     let nested: Vec<&Command> =
         command.get_subcommands().filter(|it| it.get_name() != "help").collect();
     if nested.is_empty() {
-        let positionals: Vec<String> = command.get_positionals().map(positional).collect();
+        let needed = command.get_arguments().filter(|it| it.is_required_set());
+        let needed = needed.filter_map(|it| Some(format!("--{}", it.get_long()?)));
+        let positionals: Vec<String> =
+            needed.chain(command.get_positionals().map(positional)).collect();
         let _ = writeln!(page, "\n## `{}`\n", [vec![name.clone()], positionals].concat().join(" "));
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(page, "{about}.\n");

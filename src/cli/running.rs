@@ -11,6 +11,7 @@ use crate::flow::{self, Ask, FlowError, Planned, Session};
 use crate::plan::{Command, Plan};
 use crate::render::progress::Watcher;
 use crate::render::{About, plan_json, plan_text, report, words};
+use hive_state::{Hold, Holder};
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -51,10 +52,10 @@ pub async fn change(desk: &Desk, session: &Session, ask: &Ask, how: &How) -> Res
         let planned = session.plan(ask).await?;
         if how.output.is_some() || how.save {
             let saved = keep(desk, session, &planned.plan, how.output.as_deref(), how.save).await?;
-            show(desk, &planned, Some(saved), how.json);
+            show(desk, session, &planned, Some(saved), how.json).await?;
             return Ok(Exit::Done);
         }
-        show(desk, &planned, None, how.json);
+        show(desk, session, &planned, None, how.json).await?;
         let freezes = planned.plan.freezes && planned.frozen.is_none();
         if planned.plan.is_empty() && !freezes {
             return Ok(Exit::Done);
@@ -172,34 +173,66 @@ pub async fn keep(
 }
 
 /// What is known beside a plan.
-pub fn about(desk: &Desk, planned: &Planned, saved: Option<String>) -> About {
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn about(
+    desk: &Desk,
+    session: &Session,
+    planned: &Planned,
+    saved: Option<String>,
+) -> Result<About, Ended> {
     let mut notes = Vec::new();
     if let Some(open) = &planned.open {
-        notes.push(format!(
-            "the apply {} was interrupted and is still open; what it did is folded in",
-            open.apply
-        ));
+        notes.push(match under_way(desk, session).await? {
+            Some(Holder { who, pid, .. }) => format!(
+                "{who} (pid {pid}) is applying now; what the apply {} did so far is folded in",
+                open.apply
+            ),
+            None => format!(
+                "the apply {} was interrupted and is still open; what it did is folded in",
+                open.apply
+            ),
+        });
     }
     if let Some(freeze) = &planned.frozen {
         notes.push(format!("frozen by {}: {}", freeze.who, freeze.why));
     }
-    About { base_at_ms: planned.base_at_ms, now_ms: desk.now_ms(), saved, notes }
+    let (base_at_ms, now_ms, site) = (planned.base_at_ms, desk.now_ms(), desk.site());
+    Ok(About { base_at_ms, now_ms, saved, notes, site })
 }
 
-fn show(desk: &Desk, planned: &Planned, saved: Option<String>, json: bool) {
-    let about = about(desk, planned, saved);
+/// Who is applying right now; none where nobody is, or where whoever was is gone.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn under_way(desk: &Desk, session: &Session) -> Result<Option<Holder>, Ended> {
+    let lease = session.ledger.lease_now().await?;
+    let live = lease.filter(|it| it.hold(desk.now_ms()) == Hold::Live);
+    Ok(live.and_then(|it| it.holder))
+}
+
+async fn show(
+    desk: &Desk,
+    session: &Session,
+    planned: &Planned,
+    saved: Option<String>,
+    json: bool,
+) -> Result<(), Ended> {
+    let about = about(desk, session, planned, saved).await?;
     if json {
         desk.screen.result(&plan_json::summary(&planned.plan, &about));
     } else if !desk.everywhere.quiet {
         desk.screen.result(&plan_text::text(&planned.plan, &about, desk.screen.result_style()));
     }
+    Ok(())
 }
 
 /// The end of an apply.
 pub fn tell(desk: &Desk, ended: &Report, plan: Option<&Plan>, json: bool) {
     let text = match json {
         true => report::json(ended),
-        false => report::text(ended, plan, desk.screen.result_style()),
+        false => report::text(ended, plan, &desk.site(), desk.screen.result_style()),
     };
     desk.screen.result(&text);
 }

@@ -92,7 +92,7 @@ fn apply(error: &ApplyError, now_ms: u64) -> Trouble {
                 trouble.detail(it.clone())
             })
             .hint("make the plan again: `hive plan`"),
-        ApplyError::Refused(why) if why.contains("frozen") && !why.contains("unfreeze") => {
+        ApplyError::Refused(why) if why.contains(" is frozen by ") => {
             Trouble::new(why.clone()).hint("`hive unfreeze` lets it go again")
         }
         ApplyError::Untrusted(why) => {

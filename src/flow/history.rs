@@ -28,6 +28,8 @@ pub struct Applied {
     pub snapshot: Option<u64>,
     /// Why it went back, where it did.
     pub back: Option<String>,
+    /// How many steps its plan has; none where that is not known, or where all were done.
+    pub planned: Option<usize>,
     /// Its steps with a record, in order.
     pub steps: Vec<AppliedStep>,
     /// What was said of no single step.
@@ -76,7 +78,10 @@ impl Session {
         let mut history = Vec::new();
         for journal in journals.iter().rev() {
             let snapshot = snapshots.get(&journal.apply).copied();
-            history.push(applied(journal, None, snapshot, &notes));
+            let done = matches!(journal.replay.closed, Some((Ending::Applied, _)));
+            // What was done to its end has a record of each step, so its plan says nothing more.
+            let plan = if done { None } else { self.plan_of(journal).await? };
+            history.push(applied(journal, plan.as_ref(), snapshot, &notes));
         }
         Ok(history)
     }
@@ -203,6 +208,7 @@ fn applied(
         ending: replay.closed.as_ref().map(|(ending, _)| *ending),
         snapshot,
         back: replay.back.clone(),
+        planned: plan.map(|plan| plan.steps.len()),
         steps,
         events: events(None),
         notes: notes.iter().filter(about).cloned().collect(),

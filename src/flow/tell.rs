@@ -58,7 +58,10 @@ impl Session {
             sent.push((address.clone(), self.send(&declared.fields, &message).await));
         }
         match only.filter(|_| sent.is_empty()) {
-            Some(address) => Err(FlowError::Usage(format!("the stack has no notice `{address}`"))),
+            Some(address) => Err(FlowError::Usage(match address.kind() {
+                "notify" => format!("the stack declares no `{address}`"),
+                _ => format!("`{address}` is no `notify`, so it cannot be sent anything"),
+            })),
             None => Ok(sent),
         }
     }

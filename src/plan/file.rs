@@ -11,7 +11,7 @@ pub const KIND: &str = "plan";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFileError {
     /// It is not a whole plan file as hive wrote it.
-    #[error(transparent)]
+    #[error("it {}", .0.check)]
     Damaged(#[from] Damage),
     /// Its parts do not fit together.
     #[error("the plan breaks a rule: {0}")]

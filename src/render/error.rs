@@ -3,6 +3,7 @@
 use super::clean::clean;
 use super::line::Line;
 use super::plan_json;
+use super::site::Site;
 use super::style::{Paint, Style};
 use serde::Serialize;
 
@@ -35,6 +36,19 @@ impl Trouble {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+}
+
+impl Trouble {
+    /// The same with command lines that can be typed as they are.
+    #[must_use]
+    pub fn at(self, site: &Site) -> Self {
+        let complete = |texts: Vec<String>| texts.iter().map(|it| site.complete(it)).collect();
+        Self {
+            message: site.complete(&self.message),
+            details: complete(self.details),
+            hints: complete(self.hints),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What was: the list of applies, and the report of one.
 
 use super::clean::{clean, clean_lines};
-use super::line::Line;
+use super::line::{Line, columns};
 use super::plan_json::{FORMAT, document};
 use super::style::{Paint, Style};
 use super::words::{ago, count, moment, span};
@@ -16,8 +16,10 @@ pub fn list(all: &[Applied], now_ms: u64, style: Style) -> String {
     if all.is_empty() {
         out.push_str("nothing was applied yet\n");
     }
-    for one in all {
-        row(one, now_ms).write(&mut out, style, 10);
+    let rows: Vec<Vec<(Paint, String)>> = all.iter().map(|one| row(one, now_ms)).collect();
+    let widths = widths(&rows, style);
+    for (one, cells) in all.iter().zip(rows) {
+        line(cells, &widths).write(&mut out, style, 10);
         for note in &one.notes {
             Line::indented(10).plain(note_words(note)).write(&mut out, style, 12);
         }
@@ -25,23 +27,64 @@ pub fn list(all: &[Applied], now_ms: u64, style: Style) -> String {
     out
 }
 
-fn row(one: &Applied, now_ms: u64) -> Line {
+/// The cells of one apply: the first is the number, and the last are the least important.
+fn row(one: &Applied, now_ms: u64) -> Vec<(Paint, String)> {
     let snapshot = one.snapshot.map_or("-".to_owned(), |number| number.to_string());
     let (paint, word) = ending(one);
-    let line = Line::new()
-        .with(Paint::Bold, format!("{snapshot:>4}  "))
-        .with(Paint::Dim, format!("{:<8}  ", clean(one.apply.get(..8).unwrap_or(&one.apply))))
-        .with(paint, format!("{word:<14}  "))
-        .plain(format!("{:<12}  ", clean(&one.command)));
-    let failed = one.steps.iter().filter(|it| it.failure.is_some()).count();
-    let mut steps = count(one.steps.len() as u64, "step", "steps");
-    if failed > 0 {
-        steps = format!("{steps}, {failed} failed");
+    vec![
+        (Paint::Bold, format!("{snapshot:>4}")),
+        (Paint::Dim, clean(one.apply.get(..8).unwrap_or(&one.apply))),
+        (paint, word.to_owned()),
+        (Paint::Plain, clean(&one.command)),
+        (Paint::Plain, steps_words(one)),
+        (Paint::Dim, ago(one.began_ms, now_ms)),
+        (Paint::Dim, clean(&one.who)),
+        (Paint::Dim, span(took(one))),
+    ]
+}
+
+/// `4 steps`, or `1 of 4 steps` where it did not come to all of them.
+fn steps_words(one: &Applied) -> String {
+    let begun = one.steps.len();
+    match one.planned {
+        Some(planned) if begun < planned => {
+            format!("{begun} of {}", count(planned as u64, "step", "steps"))
+        }
+        Some(planned) => count(planned as u64, "step", "steps"),
+        None => count(begun as u64, "step", "steps"),
     }
-    line.plain(format!("{steps}  ")).with(
-        Paint::Dim,
-        format!("{} · {} · {}", ago(one.began_ms, now_ms), span(took(one)), clean(&one.who)),
-    )
+}
+
+/// How wide each column is; the last ones are left out where the terminal has no room for them.
+fn widths(rows: &[Vec<(Paint, String)>], style: Style) -> Vec<usize> {
+    let mut widths: Vec<usize> = Vec::new();
+    for cells in rows {
+        widths.resize(cells.len(), 0);
+        for (width, (_, text)) in widths.iter_mut().zip(cells) {
+            *width = columns(text).max(*width);
+        }
+    }
+    let gaps = |widths: &[usize]| widths.len().saturating_sub(1) * GAP.len();
+    while widths.len() > LEAST && widths.iter().sum::<usize>() + gaps(&widths) > style.width {
+        widths.pop();
+    }
+    widths
+}
+
+/// Between two columns.
+const GAP: &str = "  ";
+/// Number, apply, ending, command, steps and when are always shown.
+const LEAST: usize = 6;
+
+/// Cells below those of the other rows.
+fn line(cells: Vec<(Paint, String)>, widths: &[usize]) -> Line {
+    let mut line = Line::new();
+    for (number, ((paint, text), width)) in cells.into_iter().zip(widths).enumerate() {
+        let missing = " ".repeat(width.saturating_sub(columns(&text)));
+        let gap = if number == 0 { "" } else { GAP };
+        line = line.plain(gap).with(paint, text).plain(missing);
+    }
+    line
 }
 
 fn took(one: &Applied) -> u64 {
@@ -81,7 +124,7 @@ pub fn report(one: &Applied, style: Style) -> String {
         say("back", clean(back));
     }
     out.push('\n');
-    one.steps.iter().for_each(|it| step(it, style, &mut out));
+    steps(&one.steps, style, &mut out);
     for event in &one.events {
         said(event, 0, style, &mut out);
     }
@@ -98,22 +141,36 @@ pub fn report(one: &Applied, style: Style) -> String {
     out
 }
 
-fn step(step: &AppliedStep, style: Style, out: &mut String) {
+fn steps(steps: &[AppliedStep], style: Style, out: &mut String) {
+    let rows: Vec<Vec<(Paint, String)>> = steps.iter().map(cells).collect();
+    let widths = widths(&rows, Style::PLAIN);
+    for (step, cells) in steps.iter().zip(rows) {
+        // The title is the last cell but one, and nothing has to stand below it.
+        let hang = widths.iter().take(4).map(|it| it + GAP.len()).sum();
+        let hang = if hang <= style.width / 2 { hang } else { 6 };
+        line(cells, &widths).write(out, style, hang);
+        told(step, style, out);
+    }
+}
+
+fn cells(step: &AppliedStep) -> Vec<(Paint, String)> {
     let paint = match step.state {
         "done" => Paint::Good,
         "failed" | "undo-failed" => Paint::Bad,
         _ => Paint::Care,
     };
-    let target = step.target.as_ref().map(|it| format!("{it}  ")).unwrap_or_default();
-    let action = step.action.map(|it| format!("{it}  ")).unwrap_or_default();
-    Line::new()
-        .with(Paint::Dim, format!("{:>2}  ", step.number))
-        .with(Paint::Bold, target)
-        .plain(action)
-        .with(paint, state_words(step.state))
-        .plain(format!("  {}", clean(&step.title)))
-        .with(Paint::Dim, format!("  {}", span(step.times.1.saturating_sub(step.times.0))))
-        .write(out, style, 6);
+    vec![
+        (Paint::Dim, format!("{:>2}", step.number)),
+        (Paint::Bold, step.target.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (Paint::Plain, step.action.map(|it| it.to_string()).unwrap_or_default()),
+        (paint, state_words(step.state).to_owned()),
+        (Paint::Plain, clean(&step.title)),
+        (Paint::Dim, span(step.times.1.saturating_sub(step.times.0))),
+    ]
+}
+
+/// What is to be said of a step below it.
+fn told(step: &AppliedStep, style: Style, out: &mut String) {
     let failures = [("failed", &step.failure), ("could not be taken back", &step.undo_failure)];
     for (word, failure) in failures {
         if let Some(failure) = failure {
@@ -190,6 +247,7 @@ struct AppliedJson<'a> {
     ending: Option<Ending>,
     snapshot: Option<u64>,
     back: Option<&'a str>,
+    planned_steps: Option<usize>,
     steps: Vec<StepJson<'a>>,
     events: &'a [Event],
     notes: &'a [Note],
@@ -231,6 +289,7 @@ fn applied_json(one: &Applied) -> AppliedJson<'_> {
         ending: one.ending,
         snapshot: one.snapshot,
         back: one.back.as_deref(),
+        planned_steps: one.planned,
         steps: one.steps.iter().map(step_json).collect(),
         events: &one.events,
         notes: &one.notes,
@@ -283,6 +342,7 @@ mod tests {
             ending: Some(Ending::RolledBack),
             snapshot: Some(42),
             back: Some("step 2 failed".to_owned()),
+            planned: Some(4),
             steps: vec![
                 step(1, "config.api", "undo-done", None),
                 step(2, "service.api", "undo-done", Some(failure)),
@@ -301,6 +361,7 @@ mod tests {
             ending: None,
             snapshot: None,
             back: None,
+            planned: None,
             steps: Vec::new(),
             events: Vec::new(),
             notes: Vec::new(),
@@ -313,6 +374,9 @@ mod tests {
     fn a_list_and_a_report() {
         let all = applied();
         golden("history/list.txt", &list(&all, 1_772_400_000_000, Style::PLAIN));
+        let narrow = Style { colour: false, width: 80 };
+        let shown = list(&all, 1_772_400_000_000, narrow);
+        assert!(shown.lines().all(|it| it.starts_with("     ") || columns(it) <= 80), "{shown}");
         golden("history/report.txt", &report(&all[1], Style::PLAIN));
         golden("history/list.json", &list_json(&all));
         assert!(!report(&all[1], Style::PLAIN).contains('\u{1b}'));

@@ -207,6 +207,7 @@ mod tests {
             now_ms: 2 * 86_400_000 + 5_000,
             saved: Some("saved to plan.json".to_owned()),
             notes: vec!["frozen by kim@laptop: investigating".to_owned()],
+            ..About::default()
         }
     }
 

@@ -122,7 +122,7 @@ fn say(progress: &Progress, steps: &Steps) -> Option<Said> {
     let said = |line: Line, stays: bool, matters: bool| Some(Said { line, stays, matters });
     match progress {
         Progress::Opened { apply, command, steps, resumed } => {
-            let what = if *resumed { "going on with" } else { "begins:" };
+            let what = if *resumed { "taking up again:" } else { "begins:" };
             let steps = count(u64::from(*steps), "step", "steps");
             let line = Line::new().with(Paint::Bold, format!("{what} {}, {steps}", clean(command)));
             said(line.with(Paint::Dim, format!("  (apply {})", clean(apply))), true, false)

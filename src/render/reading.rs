@@ -3,12 +3,13 @@
 //! Everything here has passed [`clean`]; nothing is escaped for a format yet.
 
 use super::clean::{clean, clean_lines};
+use super::site::Site;
 use super::value;
 use super::words;
 use crate::plan::{Command, OnFailure, Plan, PlannedChange, SecretSeen, Step};
 use hive_contract::path::{get, leaves};
 use hive_contract::{
-    Action, Address, Difference, Fields, OutputRef, Reason, Reversible, Undo, Value,
+    Action, Address, Difference, FieldPath, Fields, OutputRef, Reason, Reversible, Undo, Value,
 };
 use std::collections::BTreeMap;
 
@@ -23,6 +24,8 @@ pub struct About {
     pub saved: Option<String>,
     /// What stands on top: an open journal folded in, a freeze.
     pub notes: Vec<String>,
+    /// Where a person stands.
+    pub site: Site,
 }
 
 /// A plan as a reviewer reads it.
@@ -137,7 +140,7 @@ pub fn read(plan: &Plan, about: &About) -> Reading {
         rows: rows(plan),
         guards: guards(plan),
         way_back: way_back(plan),
-        lints: lints(plan),
+        lints: lints(plan).iter().map(|it| about.site.complete(it)).collect(),
         left_out: plan.left_out.iter().map(|(it, action)| format!("{it} ({action})")).collect(),
         secrets: plan.secrets.iter().map(|(it, seen)| secret(it, *seen)).collect(),
         files: plan
@@ -283,10 +286,66 @@ fn fields(plan: &Plan, change: &PlannedChange, knows: value::Knows<'_>) -> Vec<F
 /// The fields of what is made anew.
 fn made_fields(plan: &Plan, change: &PlannedChange, knows: value::Knows<'_>) -> Vec<FieldRow> {
     let record = plan.records.get(&change.target.address).and_then(Option::as_ref);
-    let Some(part) = record.and_then(|it| it.parts.get(&change.target.part)) else {
-        return Vec::new();
+    let part = record.and_then(|it| Some((it, it.parts.get(&change.target.part)?)));
+    part.map_or_else(Vec::new, |(record, part)| {
+        all_set(&declared_only(&record.declared.fields, &part.fields), knows)
+    })
+}
+
+/// Of what a provider makes of a declaration, only what stands in it: defaults that nobody wrote are
+/// in the plan's JSON, and are nothing that a reviewer decides about.
+fn declared_only(declared: &Fields, made: &Fields) -> Fields {
+    let declared: Vec<FieldPath> = leaves(declared);
+    let mut kept = Fields::new();
+    for path in leaves(made) {
+        let Some(value) = get(made, &path) else { continue };
+        if !is_assumed(&path, value) && declared.iter().any(|it| says(it, &path)) {
+            set_at(&mut kept, path.keys(), value.clone());
+        }
+    }
+    kept
+}
+
+/// What hive adds to a declaration, and what is so wherever a stack says nothing.
+fn is_assumed(path: &FieldPath, value: &Value) -> bool {
+    match path.keys() {
+        [first, ..] if first == "program" => true,
+        [key] if key == "replicas" => value.as_int() == Some(1),
+        [key] if key == "mode" => value.as_text() == Some("0644"),
+        _ => false,
+    }
+}
+
+/// Whether a declared field is what a provider's field comes from: `process.command` is `command`,
+/// `severity` is `labels.severity`, and `ports.http` is `listen.http.0`.
+fn says(declared: &FieldPath, made: &FieldPath) -> bool {
+    let (declared, made) = (declared.keys(), made.keys());
+    let listens = |ports: &str, name: &String| {
+        ports == "ports"
+            && made.first().is_some_and(|it| it == "listen")
+            && made.get(1) == Some(name)
     };
-    all_set(&part.fields, knows)
+    match declared {
+        [] => false,
+        [only] => made.contains(only),
+        [ports, name] if listens(ports, name) => true,
+        _ => declared.ends_with(made) || made.ends_with(declared),
+    }
+}
+
+fn set_at(fields: &mut Fields, keys: &[String], value: Value) {
+    match keys {
+        [] => {}
+        [last] => {
+            fields.insert(last.clone(), value);
+        }
+        [first, rest @ ..] => {
+            let below = fields.entry(first.clone()).or_insert_with(|| Value::Map(Fields::new()));
+            if let Value::Map(below) = below {
+                set_at(below, rest, value);
+            }
+        }
+    }
 }
 
 fn all_set(fields: &Fields, knows: value::Knows<'_>) -> Vec<FieldRow> {

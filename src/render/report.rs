@@ -3,6 +3,7 @@
 use super::clean::{clean, clean_lines};
 use super::line::Line;
 use super::plan_json;
+use super::site::Site;
 use super::style::{Paint, Style};
 use super::words::count;
 use crate::apply::Report;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The report as a person reads it.
-pub fn text(report: &Report, plan: Option<&Plan>, style: Style) -> String {
+pub fn text(report: &Report, plan: Option<&Plan>, site: &Site, style: Style) -> String {
     let mut out = String::new();
     headline(report, plan).write(&mut out, style, 2);
     // What a step left behind is gone again where everything was taken back.
@@ -23,9 +24,6 @@ pub fn text(report: &Report, plan: Option<&Plan>, style: Style) -> String {
     }
     for failure in &report.undo_failures {
         failed(failure, "could not be taken back", true, style, &mut out);
-    }
-    if let Some(why) = &report.halted_because {
-        Line::new().with(Paint::Bad, "halted: ").plain(clean(why)).write(&mut out, style, 2);
     }
     kept(report, plan, style, &mut out);
     for secret in &report.moved_secrets {
@@ -37,10 +35,11 @@ pub fn text(report: &Report, plan: Option<&Plan>, style: Style) -> String {
     if report.frozen {
         Line::new()
             .with(Paint::Care, "! ")
-            .plain("the environment is frozen until `hive unfreeze`")
+            .plain(site.complete("the environment is frozen until `hive unfreeze`"))
             .write(&mut out, style, 2);
     }
     for next in next(report) {
+        let next = site.complete(&next);
         Line::new().with(Paint::Note, "next  ").plain(next).write(&mut out, style, 6);
     }
     out
@@ -52,11 +51,16 @@ fn headline(report: &Report, plan: Option<&Plan>) -> Line {
     });
     let (paint, word, more) = match report.ending {
         Ending::Applied => (Paint::Good, "applied", steps),
+        Ending::RolledBack if went_back_as_asked(report) => {
+            (Paint::Good, "went back, as asked", ": all that was begun is as before".to_owned())
+        }
         Ending::RolledBack => {
             (Paint::Bad, "failed, and rolled back", ": all that was begun is as before".to_owned())
         }
         Ending::Halted => {
-            (Paint::Bad, "failed, and halted", ": what was begun is left as it is".to_owned())
+            let why = report.halted_because.as_deref().map(|it| format!("{}; ", clean(it)));
+            let more = format!(": {}what was begun is left as it is", why.unwrap_or_default());
+            (Paint::Bad, "failed, and halted", more)
         }
         Ending::Interrupted => (
             Paint::Care,
@@ -73,6 +77,11 @@ fn headline(report: &Report, plan: Option<&Plan>) -> Line {
         None => line,
     }
     .with(Paint::Dim, format!("  (apply {})", clean(&report.apply)))
+}
+
+/// Whether nothing failed, and somebody wanted it back.
+fn went_back_as_asked(report: &Report) -> bool {
+    report.ending == Ending::RolledBack && report.failures.is_empty()
 }
 
 fn failed(
@@ -130,6 +139,7 @@ fn next(report: &Report) -> Vec<String> {
         .collect();
     match report.ending {
         Ending::Applied => next.clear(),
+        Ending::RolledBack if went_back_as_asked(report) => {}
         Ending::RolledBack => next.push("mend the cause, then `hive plan` again".to_owned()),
         Ending::Halted => next.push(
             "`hive status` shows what is; then `hive apply` goes on from there, \
@@ -139,7 +149,7 @@ fn next(report: &Report) -> Vec<String> {
         Ending::Interrupted => next.push("`hive apply` does what is left".to_owned()),
         Ending::ClosedByHand => next.push("`hive plan` shows what is left".to_owned()),
     }
-    if !next.is_empty() && report.snapshot.is_some() {
+    if report.ending != Ending::Applied && report.snapshot.is_some() {
         next.push(format!("`hive history {}` is the report of this apply", report.apply));
     }
     next
@@ -213,6 +223,7 @@ mod tests {
         ];
         for ending in endings {
             let mut report = Report { ending, ..report() };
+            let site = Site { environment: Some("staging".to_owned()), ..Site::default() };
             if ending == Ending::Applied {
                 report.failures.clear();
                 report.moved_secrets.clear();
@@ -222,9 +233,11 @@ mod tests {
                 report.halted_because = Some("step 2 could not be taken back".to_owned());
                 report.frozen = true;
             }
-            all.push_str(&text(&report, Some(&release()), Style::PLAIN));
+            all.push_str(&text(&report, Some(&release()), &site, Style::PLAIN));
             all.push('\n');
         }
+        let asked = Report { failures: Vec::new(), moved_secrets: Vec::new(), ..report() };
+        all.push_str(&text(&asked, Some(&release()), &Site::default(), Style::PLAIN));
         golden("report/endings.txt", &all);
     }
 

@@ -3,12 +3,15 @@
 use super::clean::clean;
 use super::line::{Line, columns};
 use super::plan_json::{FORMAT, document};
+use super::plan_text;
+use super::reading;
+use super::site::Site;
 use super::style::{Paint, Style};
 use super::value;
-use super::words::{ago, list};
+use super::words::{ago, list, span};
 use crate::flow::{Drifted, PartStatus, Status};
 use hive_contract::{FieldPath, Target, Value};
-use hive_state::{Freeze, LeaseBody};
+use hive_state::{Freeze, Hold, LeaseBody};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -20,6 +23,10 @@ pub struct Here<'a> {
     pub environment: &'a str,
     /// Now.
     pub now_ms: u64,
+    /// What is known of whoever holds the lease.
+    pub hold: Hold,
+    /// Where a person stands.
+    pub site: Site,
 }
 
 /// Everything, as a person reads it.
@@ -57,7 +64,9 @@ fn head(status: &Status, here: &Here<'_>) -> Line {
         None => "nothing was applied yet".to_owned(),
         Some(snapshot) => {
             let partial = if snapshot.whole { "" } else { ", partial" };
-            format!("snapshot {}{partial} ({})", snapshot.number, ago(snapshot.at_ms, here.now_ms))
+            let nothing = if snapshot.resources.is_empty() { ": nothing is recorded" } else { "" };
+            let when = ago(snapshot.at_ms, here.now_ms);
+            format!("snapshot {}{partial} ({when}){nothing}", snapshot.number)
         }
     };
     Line::new().with(Paint::Bold, place).plain(format!(" · {what}"))
@@ -65,18 +74,28 @@ fn head(status: &Status, here: &Here<'_>) -> Line {
 
 fn remarks(status: &Status, here: &Here<'_>) -> Vec<String> {
     let mut remarks = Vec::new();
-    if let Some(open) = &status.open {
-        remarks.push(format!(
+    if let Some(open) = status.open.as_ref().filter(|_| here.hold != Hold::Live) {
+        remarks.push(here.site.complete(&format!(
             "the apply {} was interrupted and is still open: `hive recover` settles it",
             clean(&open.apply)
-        ));
+        )));
     }
     if let Some(Freeze { who, why, at_ms }) = &status.frozen {
         let when = ago(*at_ms, here.now_ms);
         remarks.push(format!("frozen by {} {when}: {}", clean(who), clean(why)));
     }
-    if let Some(holder) = status.lease.as_ref().and_then(|it| it.holder.as_ref()) {
-        remarks.push(format!("{} (pid {}) is applying now", clean(&holder.who), holder.pid));
+    let held = status.lease.as_ref().and_then(|it| Some((it, it.holder.as_ref()?)));
+    if let Some((lease, holder)) = held {
+        let who = format!("{} (pid {} on {})", clean(&holder.who), holder.pid, clean(&holder.host));
+        match here.hold {
+            Hold::Live => remarks.push(format!("{who} is applying now")),
+            Hold::Silent => remarks.push(format!(
+                "{who} holds the lease and was not heard of for {}",
+                span(here.now_ms.saturating_sub(lease.renewed_ms))
+            )),
+            // Of one that is gone only what it left is worth a word.
+            Hold::Gone | Hold::Free => {}
+        }
     }
     remarks
 }
@@ -102,6 +121,20 @@ fn row(target: &Target, part: &PartStatus, widest: usize, style: Style, out: &mu
 }
 
 fn drifted(drift: &Drifted, style: Style, out: &mut String) {
+    let text = |it: &Option<Value>| value::many_lines(it.as_ref()).map(str::to_owned);
+    if let (Some(recorded), Some(observed)) = (&drift.recorded, &drift.observed)
+        && (text(&drift.recorded).is_some() || text(&drift.observed).is_some())
+    {
+        let side = |it: &Value| match it {
+            Value::Text(text) => text.clone(),
+            other => value::show(other, &|_| None),
+        };
+        let who = drift.moved_by.as_deref().map(|it| format!(", changed by {}", clean(it)));
+        let said = format!("{} moved{}", clean(&drift.field.to_string()), who.unwrap_or_default());
+        Line::indented(6).with(Paint::Care, said).write(out, style, 8);
+        let lines = reading::diff(&side(recorded), &side(observed));
+        return plan_text::diff(&lines, 8, style, out);
+    }
     let line = Line::indented(6).with(Paint::Care, drift_words(drift));
     line.write(out, style, 8);
 }
@@ -127,7 +160,7 @@ fn drift_words(drift: &Drifted) -> String {
 }
 
 /// Only what moved.
-pub fn drift(status: &Status, style: Style) -> String {
+pub fn drift(status: &Status, site: &Site, style: Style) -> String {
     let mut out = String::new();
     let mut calm = 0_usize;
     for (target, part) in &status.parts {
@@ -151,10 +184,12 @@ pub fn drift(status: &Status, style: Style) -> String {
         .map(|(target, _)| target.to_string())
         .collect();
     let line = match moved.is_empty() {
+        true if status.parts.is_empty() => "nothing live is recorded".to_owned(),
         true => format!("nothing moved, {calm} as recorded"),
-        false => {
-            format!("{} moved, {calm} as recorded; `hive plan` shows what mends it", list(&moved))
-        }
+        false => site.complete(&format!(
+            "{} moved, {calm} as recorded; `hive plan` shows what mends it",
+            list(&moved)
+        )),
     };
     Line::new().with(Paint::Bold, line).write(&mut out, style, 2);
     out
@@ -171,6 +206,7 @@ struct StatusJson<'a> {
     open: Option<&'a str>,
     frozen: &'a Option<Freeze>,
     lease: &'a Option<LeaseBody>,
+    hold: Hold,
     parts: BTreeMap<&'a Target, PartJson<'a>>,
 }
 
@@ -209,6 +245,7 @@ pub fn json(status: &Status, here: &Here<'_>) -> String {
         open: status.open.as_ref().map(|it| it.apply.as_str()),
         frozen: &status.frozen,
         lease: &status.lease,
+        hold: here.hold,
         parts: status.parts.iter().map(|(target, part)| (target, part_json(part))).collect(),
     })
 }
@@ -268,6 +305,12 @@ mod tests {
             observed: None,
             moved_by: None,
         };
+        let text = Drifted {
+            field: FieldPath::parse("content"),
+            recorded: Some("level = 3\nname = a\n".into()),
+            observed: Some("level = 4\nname = a\n".into()),
+            moved_by: None,
+        };
         let unreadable = PartStatus { unreadable: true, ..part(EVIL, false, Vec::new()) };
         Status {
             recorded: None,
@@ -277,6 +320,7 @@ mod tests {
             parts: [
                 (target("service.api"), part("2 of 2 healthy", true, vec![moved])),
                 (target("config.a"), part("gone", false, vec![gone])),
+                (target("config.b"), part("written", true, vec![text])),
                 (target("service.blind"), unreadable),
             ]
             .into(),
@@ -285,10 +329,16 @@ mod tests {
 
     #[test]
     fn what_is_and_what_moved() {
-        let here = Here { stack: "hiver", environment: "dev", now_ms: 61_000 };
+        let here = Here {
+            stack: "hiver",
+            environment: "dev",
+            now_ms: 61_000,
+            hold: Hold::Free,
+            site: Site::default(),
+        };
         let shown = text(&status(), &here, Style::PLAIN);
         golden("status/status.txt", &shown);
-        golden("status/drift.txt", &drift(&status(), Style::PLAIN));
+        golden("status/drift.txt", &drift(&status(), &Site::default(), Style::PLAIN));
         golden("status/status.json", &json(&status(), &here));
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown}");
     }

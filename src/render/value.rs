@@ -19,7 +19,7 @@ pub fn show(value: &Value, knows: Knows<'_>) -> String {
 /// Two values side by side, each on one line. Long ones are cut where both are alike, so that
 /// what differs is always seen.
 pub fn show_pair(before: &Value, after: &Value, knows: Knows<'_>) -> (String, String) {
-    let (before, after) = (whole(before, knows), whole(after, knows));
+    let (before, after) = alike(before, after, knows);
     if before.chars().count().max(after.chars().count()) <= LONGEST {
         return (before, after);
     }
@@ -29,6 +29,16 @@ pub fn show_pair(before: &Value, after: &Value, knows: Knows<'_>) -> (String, St
     let limit = a.len().min(b.len()) - head;
     let tail = a.iter().rev().zip(b.iter().rev()).take(limit).take_while(|(x, y)| x == y).count();
     (window(&a, head, tail), window(&b, head, tail))
+}
+
+/// Both in quotes where one needs them.
+fn alike(before: &Value, after: &Value, knows: Knows<'_>) -> (String, String) {
+    if let (Value::Text(a), Value::Text(b)) = (before, after)
+        && is_plain(a) != is_plain(b)
+    {
+        return (quoted(a), quoted(b));
+    }
+    (whole(before, knows), whole(after, knows))
 }
 
 fn window(text: &[char], head: usize, tail: usize) -> String {
@@ -96,16 +106,22 @@ fn whole(value: &Value, knows: Knows<'_>) -> String {
 
 /// Text without quotes where nobody could take it for something else.
 fn plain_or_quoted(text: &str) -> String {
-    let shown = clean(text);
-    let plain = !text.is_empty()
-        && shown == text
+    if is_plain(text) { clean(text) } else { quoted(text) }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", clean(text).replace('"', "\\\""))
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && clean(text) == text
         && !text.starts_with(' ')
         && !text.ends_with(' ')
         && !text.starts_with(['(', '[', '{', '"'])
         && !text.contains(['→', ','])
-        && text.parse::<i64>().is_err()
-        && !matches!(text, "true" | "false" | "nothing");
-    if plain { shown } else { format!("\"{}\"", shown.replace('"', "\\\"")) }
+        && text.parse::<f64>().is_err()
+        && !matches!(text, "true" | "false" | "nothing")
 }
 
 /// The same value as a person reads it where that is something else: `5 min` for 300000 where the
@@ -150,6 +166,14 @@ mod tests {
         assert_eq!(plain(&Value::from("(secret env:X)")), "\"(secret env:X)\"");
         assert_eq!(plain(&Value::from("a → b")), "\"a → b\"");
         assert_eq!(plain(&Value::from("a\u{1b}c")), "\"a\\u{1b}c\"");
+    }
+
+    #[test]
+    fn two_texts_are_quoted_alike() {
+        let pair = |a: &str, b: &str| show_pair(&a.into(), &b.into(), &|_| None);
+        assert_eq!(pair("1.0", "9"), ("\"1.0\"".to_owned(), "\"9\"".to_owned()));
+        assert_eq!(pair("main", "9"), ("\"main\"".to_owned(), "\"9\"".to_owned()));
+        assert_eq!(pair("main", "next"), ("main".to_owned(), "next".to_owned()));
     }
 
     #[test]

@@ -70,7 +70,18 @@ fn has_output(
     let near = findings.nearest(&output.output, outputs());
     let names: Vec<String> = outputs().map(|name| format!("`{name}`")).collect();
     let help = match names.is_empty() {
+        true if output.address.kind() == "service" => {
+            "it has no outputs without `ports`; declare one, as in `ports = { http = 8080 }`"
+                .to_owned()
+        }
         true => format!("a {} has no outputs", output.address.kind()),
+        false if output.address.kind() == "service" && !names.contains(&"`url`".to_owned()) => {
+            format!(
+                "its outputs are {}; `url`, `urls` and `port` come with one port, or with one named \
+                 `http`",
+                names.join(", ")
+            )
+        }
         false => format!("its outputs are {}", names.join(", ")),
     };
     findings

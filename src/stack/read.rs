@@ -1,7 +1,11 @@
 //! Reads the files of a stack: the only file of this room that touches the disk to read.
 
 use super::model::{At, Problem, SourceFile};
+use super::problem::Findings;
+use super::sections::TOP;
 use super::suggest::nearest;
+use super::tree;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -155,22 +159,55 @@ fn and(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The environments that a folder has: `dev`, and each that has a file.
+/// The environments that a folder has: `dev`, and each that has a file. A file that a config takes
+/// its content from is none, nor is one in which neither a section nor a kind stands.
 pub fn environments(folder: &Path) -> Vec<String> {
-    let mut found = vec![DEV.to_owned()];
+    let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let toml = path.extension().is_some_and(|it| it == "toml");
-        let Some(stem) = path.file_stem().and_then(OsStr::to_str).filter(|_| toml) else {
-            continue;
-        };
-        if stem != "stack" && hive_contract::address::check_name(stem).is_ok() {
-            found.push(stem.to_owned());
+        if let Some(stem) = path.file_stem().and_then(OsStr::to_str).filter(|_| toml) {
+            files.push((stem.to_owned(), plain(&path)));
         }
     }
+    let sources: BTreeSet<PathBuf> =
+        files.iter().flat_map(|(_, path)| sources_of_configs(folder, path)).collect();
+    files.retain(|(stem, path)| {
+        let named = stem != "stack" && hive_contract::address::check_name(stem).is_ok();
+        named && !sources.contains(path) && may_be_overlay(path)
+    });
+    let mut found: Vec<String> = files.into_iter().map(|(stem, _)| stem).collect();
+    found.push(DEV.to_owned());
     found.sort();
     found.dedup();
     found
+}
+
+/// A path without `.` in it.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|it| *it != std::path::Component::CurDir).collect()
+}
+
+/// The files that configs take their content from, as far as this file can be read.
+fn sources_of_configs(folder: &Path, file: &Path) -> Vec<PathBuf> {
+    let table = table(file).ok().flatten().unwrap_or_default();
+    let configs = table.get("config").and_then(|it| it.node.table());
+    let each = configs.into_iter().flat_map(|it| it.values());
+    let source = |it: &tree::Entry| it.node.table()?.get("source")?.node.text().map(str::to_owned);
+    each.filter_map(source).map(|it| plain(&folder.join(it))).collect()
+}
+
+/// Whether a file may be meant as an environment's: one that is broken may, so that it is found.
+fn may_be_overlay(path: &Path) -> bool {
+    match table(path) {
+        Ok(Some(table)) => table.is_empty() || table.keys().any(|it| TOP.get(it).is_some()),
+        Ok(None) | Err(_) => true,
+    }
+}
+
+/// The table of a file; none where it is no TOML.
+fn table(path: &Path) -> Result<Option<tree::Table>, Unreadable> {
+    Ok(tree::parse(&text(path)?, 0, &mut Findings::default()))
 }
 
 /// A path of a file below a folder, relative to it; none where it lies elsewhere. Links are
@@ -179,4 +216,25 @@ pub(crate) fn below(folder: &Path, path: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
     let path = path.canonicalize().ok()?;
     path.strip_prefix(folder).ok().map(Path::to_path_buf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::tests::folder;
+
+    #[test]
+    fn an_environment_is_a_file_that_can_be_laid_over_the_stack() {
+        let files = [
+            ("stack.toml", "[stack]\nname = \"s\"\n[config.a]\nsource = \"./service.toml\"\n"),
+            ("service.toml", "[service]\nlevel = 3\n"),
+            ("settings.toml", "level = 3\n"),
+            ("Cargo.toml", "[package]\n"),
+            ("staging.toml", "[environment]\nprotected = true\n"),
+            ("empty.toml", "# as stack.toml has it\n"),
+            ("broken.toml", "[service"),
+        ];
+        let folder = folder(&files);
+        assert_eq!(environments(folder.path()), ["broken", "dev", "empty", "staging"]);
+    }
 }

@@ -66,7 +66,8 @@ fn one(name: &str, entry: &Entry, given: Given<'_>, findings: &mut Findings) -> 
     }
     let Some(default) = default else {
         findings.at(entry.key, format!("the variable `{name}` has no value")).help(format!(
-            "give it by `--var {name}=…` or `{PREFIX}{name}`, or give it a `default`"
+            "give it by `--var {name}=…` or `{PREFIX}{}`, or give it a `default`",
+            loud(name)
         ));
         return None;
     };
@@ -85,13 +86,17 @@ fn text_given<'a>(name: &str, given: Given<'a>) -> Option<(&'a str, String)> {
     if let Some(text) = given.by_argument.get(name) {
         return Some((text, "`--var`".to_owned()));
     }
-    let loud = name.to_ascii_uppercase().replace('-', "_");
-    [name.to_owned(), loud].into_iter().find_map(|name| {
+    [name.to_owned(), loud(name)].into_iter().find_map(|name| {
         let whole = format!("{PREFIX}{name}");
         let by = given.by_environment;
         let text = by.get(&whole).or_else(|| by.get(&name))?;
         Some((text.as_str(), format!("`{whole}`")))
     })
+}
+
+/// The name as a shell can export it: `MY_VAR` for `my-var`.
+fn loud(name: &str) -> String {
+    name.to_ascii_uppercase().replace('-', "_")
 }
 
 #[derive(Clone, Copy)]

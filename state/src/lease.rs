@@ -71,6 +71,32 @@ pub struct LeaseBody {
     pub renewals: u64,
 }
 
+/// What is known of whoever holds a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// Nobody holds it.
+    Free,
+    /// It was renewed lately, and nothing says that its holder is gone.
+    Live,
+    /// It was not renewed for longer than it holds. Its holder may be gone, or very late.
+    Silent,
+    /// Its holder is gone for certain.
+    Gone,
+}
+
+impl LeaseBody {
+    /// What is known of its holder, for people: nothing is decided by it.
+    pub fn hold(&self, now_ms: u64) -> Hold {
+        match &self.holder {
+            None => Hold::Free,
+            Some(holder) if holder.is_gone(&Holder::here("")) => Hold::Gone,
+            Some(_) if now_ms.saturating_sub(self.renewed_ms) > self.duration_ms => Hold::Silent,
+            Some(_) => Hold::Live,
+        }
+    }
+}
+
 /// A lease that this process holds. Drop is not release: what is dropped is taken over.
 pub struct Lease {
     ledger: Ledger,

@@ -29,7 +29,7 @@ pub use freeze::Freeze;
 pub use head::Head;
 pub use journal::{Journal, JournalRead, OpenJournal};
 pub use law::{Illegal, Opened, Replay, StepRecord, StepState};
-pub use lease::{Holder, Lease, LeaseBody, LeaseGuard, LeaseTerms, Patience};
+pub use lease::{Hold, Holder, Lease, LeaseBody, LeaseGuard, LeaseTerms, Patience};
 pub use ledger::{Ledger, LedgerError, random_id};
 #[cfg(any(test, feature = "testing"))]
 pub use memory::{Counts, Fault, MemoryStore};

@@ -96,9 +96,12 @@ fn greeters_greet_and_ask_each_other() {
     let (ok, greeting) = ("200".to_owned(), "Hi, you! (release 2)\n".to_owned());
     assert_eq!(greeter.get("/"), (ok.clone(), greeting.clone()));
     assert_eq!(greeter.get("/healthz"), (ok.clone(), "healthy\n".to_owned()));
+    let passed_on = "Hi, you! (release 2), passed on to world\n".to_owned();
+    assert_eq!(front.get("/"), (ok.clone(), passed_on));
     assert_eq!(front.get("/upstream"), (ok, format!("{} says: {greeting}", greeter.url)));
     assert_eq!(greeter.get("/upstream").0, "404");
     drop(greeter);
     assert_eq!(front.get("/upstream").0, "502");
+    assert_eq!(front.get("/").0, "502");
     assert_eq!(Greeter::start(&[("GREETER_BROKEN", "1")]).get("/healthz").0, "500");
 }

@@ -8,8 +8,10 @@ use crate::cli::ended::Ended;
 use crate::cli::exit::Exit;
 use crate::cli::running::{self, How};
 use crate::cli::target::{self, Target};
-use crate::flow::{self, Ask, Session, Want};
+use crate::flow::{self, Ask, FlowError, Session, Want};
 use crate::plan::{Plan, Scope};
+use crate::render::error::Trouble;
+use crate::render::site::shell;
 use crate::render::{About, plan_json, plan_text};
 use hive_contract::Value;
 use hive_state::Ending;
@@ -65,7 +67,18 @@ async fn saved_session(
         at.environment = environment.to_owned();
         at.instance = instance;
     }
-    Ok(Session::open_store(at).await?)
+    desk.stands(&at);
+    Session::open_store(at).await.map_err(|error| match error {
+        FlowError::NoStack(folder) if args.stack.is_none() => {
+            let shown = args.target.as_deref().unwrap_or_default();
+            let (stack, folder) = (&plan.stack, folder.display());
+            let said = format!("the plan is of the stack `{stack}`, and `{folder}` has no stack");
+            let command = format!("hive apply {} --stack FOLDER", shell(shown));
+            let hint = format!("name the folder of `{stack}`: `{command}`");
+            Ended::Said { exit: Exit::Failed, trouble: Trouble::new(said).hint(hint) }
+        }
+        other => other.into(),
+    })
 }
 
 async fn saved(
@@ -75,7 +88,7 @@ async fn saved(
     args: &args::Apply,
 ) -> Result<Exit, Ended> {
     let json = args.format == Format::Json;
-    let about = About { now_ms: desk.now_ms(), ..About::default() };
+    let about = About { now_ms: desk.now_ms(), site: desk.site(), ..About::default() };
     if json {
         desk.screen.result(&plan_json::summary(plan, &about));
     } else if !desk.everywhere.quiet {
@@ -129,8 +142,11 @@ pub async fn settle_first(
     if protected(session, &open) {
         return Ok(None);
     }
-    confirm(desk, "An apply was interrupted. Go on with it first?", how.yes, how.json)?;
-    desk.note("an apply was interrupted and is settled first");
+    // One that is under way is nobody's to settle: the lease says who holds it.
+    if running::under_way(desk, session).await?.is_none() {
+        confirm(desk, "An apply was interrupted. Go on with it first?", how.yes, how.json)?;
+        desk.note("an apply was interrupted and is settled first");
+    }
     let settled = running::settle(desk, session, Settle::On, how.json).await?;
     Ok(settled
         .filter(|it| !matches!(it.ending, Ending::Applied | Ending::RolledBack))

@@ -15,7 +15,7 @@ pub async fn run(desk: &Desk, args: args::Drift) -> Result<Exit, Ended> {
     let session = desk.open_store(folder, None).await?;
     let found = session.status().await?;
     let text = match args.reading.format {
-        Format::Text => status::drift(&found, desk.screen.result_style()),
+        Format::Text => status::drift(&found, &desk.site(), desk.screen.result_style()),
         Format::Json => status::drift_json(&found),
     };
     desk.screen.result(&text);

@@ -5,7 +5,7 @@ use crate::cli::desk::Desk;
 use crate::cli::ended::Ended;
 use crate::cli::exit::Exit;
 use crate::flow::FlowError;
-use crate::render::words;
+use crate::render::{Site, words};
 use crate::stack;
 use std::path::{Path, PathBuf};
 
@@ -21,9 +21,9 @@ pub fn run(desk: &Desk, args: args::OfFolder) -> Result<Exit, Ended> {
         .map_err(|problem| Ended::Flow(FlowError::Stack(vec![problem])))?;
     let shown = |path: &PathBuf| path.strip_prefix(here).unwrap_or(path).display().to_string();
     let files: Vec<String> = files.iter().map(shown).collect();
-    let target = args.folder.map(|it| format!(" {}", it.display())).unwrap_or_default();
-    let files = words::list(&files);
-    desk.screen.result(&format!("wrote {files}; `hive plan{target}` shows what would happen\n"));
+    let site = Site::of(here, &folder, None, None);
+    let wrote = format!("wrote {}; `hive plan` shows what would happen\n", words::list(&files));
+    desk.screen.result(&site.complete(&wrote));
     Ok(Exit::Done)
 }
 

@@ -5,7 +5,9 @@ use crate::cli::confirm::confirm;
 use crate::cli::desk::Desk;
 use crate::cli::ended::Ended;
 use crate::cli::exit::Exit;
+use crate::render::clean::clean;
 use crate::render::lease;
+use hive_state::{Hold, Holder};
 use std::path::PathBuf;
 
 /// Shows who may write, or takes it from them.
@@ -24,8 +26,11 @@ async fn show(desk: &Desk, args: Reading) -> Result<Exit, Ended> {
     let session = desk.open_store(folder, None).await?;
     let now = session.ledger.lease_now().await?;
     let text = match args.format {
-        Format::Text => lease::text(now.as_ref(), desk.now_ms(), desk.screen.result_style()),
-        Format::Json => lease::json(now.as_ref()),
+        Format::Text => {
+            let style = desk.screen.result_style();
+            lease::text(now.as_ref(), desk.now_ms(), &desk.site(), style)
+        }
+        Format::Json => lease::json(now.as_ref(), desk.now_ms()),
     };
     desk.screen.result(&text);
     Ok(Exit::Done)
@@ -35,18 +40,24 @@ async fn take(desk: &Desk, folder: Option<PathBuf>, yes: bool) -> Result<Exit, E
     let folder = desk.folder(folder.as_deref())?;
     let session = desk.open_store(folder, None).await?;
     let now = session.ledger.lease_now().await?;
+    let hold = now.as_ref().map_or(Hold::Free, |it| it.hold(desk.now_ms()));
     let Some(holder) = now.and_then(|it| it.holder) else {
         desk.screen.result("nobody holds the lease\n");
         return Ok(Exit::Done);
     };
-    let question = format!(
-        "{} (pid {} on {}) holds the lease and will fail at its next write. Take it?",
-        holder.who, holder.pid, holder.host
-    );
+    let held = match hold {
+        Hold::Gone => "held the lease and is gone",
+        _ => "holds the lease and will fail at its next write",
+    };
+    let Holder { who, pid, host, .. } = &holder;
+    let question = clean(&format!("{who} (pid {pid} on {host}) {held}. Take it?"));
     confirm(desk, &question, yes, false)?;
     let broken = session.ledger.break_lease(&session.clock, &session.at.who).await?;
     match broken {
-        Some(_) => desk.screen.result("the lease is free; `hive recover` settles what was begun\n"),
+        Some(_) => {
+            let free = "the lease is free; `hive recover` settles what was begun\n";
+            desk.screen.result(&desk.site().complete(free));
+        }
         None => desk.screen.result("nobody holds the lease any more\n"),
     }
     Ok(Exit::Done)

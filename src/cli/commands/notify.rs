@@ -14,12 +14,12 @@ use crate::render::clean::clean;
 pub async fn run(desk: &Desk, args: args::Notify) -> Result<Exit, Ended> {
     let (addresses, folder) = target::addresses(&desk.outside.folder, &args.words)?;
     if addresses.len() > 1 {
-        return Err(Ended::usage("name one notice and not two"));
+        return Err(Ended::usage("name one `notify` and not two"));
     }
     let session = desk.open(folder, None).await?;
     let sent = session.tell_test(addresses.first()).await?;
     if sent.is_empty() {
-        desk.screen.result("the stack has no notice\n");
+        desk.screen.result("the stack declares no `notify`\n");
     }
     let mut exit = Exit::Done;
     for (address, came) in sent {

@@ -28,7 +28,7 @@ pub async fn run(desk: &Desk, args: args::Plan) -> Result<Exit, Ended> {
         }
         false => None,
     };
-    let about = running::about(desk, &planned, saved);
+    let about = running::about(desk, &session, &planned, saved).await?;
     show(desk, &planned.plan, &about, args.format);
     match args.exit_code && !planned.plan.is_empty() {
         true => Ok(Exit::Changes),

@@ -23,7 +23,7 @@ pub async fn run(desk: &Desk, args: args::Show) -> Result<Exit, Ended> {
             return Err(Ended::usage(format!("`{}` is a folder and not a plan", args.plan)));
         }
     };
-    let about = About { now_ms: desk.now_ms(), ..About::default() };
+    let about = About { now_ms: desk.now_ms(), site: desk.site(), ..About::default() };
     super::plan::show(desk, &plan, &about, args.format);
     Ok(Exit::Done)
 }

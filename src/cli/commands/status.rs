@@ -5,6 +5,7 @@ use crate::cli::desk::Desk;
 use crate::cli::ended::Ended;
 use crate::cli::exit::Exit;
 use crate::render::status;
+use hive_state::Hold;
 
 /// Shows what is.
 ///
@@ -18,6 +19,8 @@ pub async fn run(desk: &Desk, args: Reading) -> Result<Exit, Ended> {
         stack: &session.stack,
         environment: &session.at.full_environment(),
         now_ms: desk.now_ms(),
+        hold: found.lease.as_ref().map_or(Hold::Free, |it| it.hold(desk.now_ms())),
+        site: desk.site(),
     };
     let text = match args.format {
         Format::Text => status::text(&found, &here, desk.screen.result_style()),

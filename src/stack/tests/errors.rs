@@ -234,7 +234,7 @@ fn references_to_nothing() {
         ),
         (
             "[variables]\nlevel = { type = \"number\" }\nother = { type = \"bool\", default = 3 }\nbad = { type = \"list\" }\n",
-            "stack.toml:4:1: the variable `level` has no value (give it by `--var level=…` or `HIVE_VAR_level`, or give it a `default`)\nstack.toml:5:36: the default must be `true` or `false`, and here stands the number `3`\nstack.toml:6:1: the variable `bad` has no value (give it by `--var bad=…` or `HIVE_VAR_bad`, or give it a `default`)\nstack.toml:6:16: `type` must be `text`, `number` or `bool`, and here stands the text `list`",
+            "stack.toml:4:1: the variable `level` has no value (give it by `--var level=…` or `HIVE_VAR_LEVEL`, or give it a `default`)\nstack.toml:5:36: the default must be `true` or `false`, and here stands the number `3`\nstack.toml:6:1: the variable `bad` has no value (give it by `--var bad=…` or `HIVE_VAR_BAD`, or give it a `default`)\nstack.toml:6:16: `type` must be `text`, `number` or `bool`, and here stands the text `list`",
         ),
         (
             "[variables]\nlevel = { default = 1 }\n[config.a]\nmode = { var = \"level\" }\ncontent = \"\"\n",

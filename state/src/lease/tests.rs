@@ -54,6 +54,19 @@ async fn a_lease_is_taken_at_once_from_a_process_that_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_holder_is_told() {
+    let store = MemoryStore::new();
+    let (it, clock) = (patient(&store, Patience::None), Paused::new());
+    acquire(&it, &clock, gone("late@here")).await.expect("is free");
+    let body = it.lease_now().await.expect("reads").expect("is there");
+    assert_eq!(body.hold(body.renewed_ms), Hold::Gone);
+    let body = LeaseBody { holder: Some(elsewhere("far@there")), ..body };
+    assert_eq!(body.hold(body.renewed_ms + DURATION), Hold::Live);
+    assert_eq!(body.hold(body.renewed_ms + DURATION + 1), Hold::Silent);
+    assert_eq!(LeaseBody { holder: None, ..body }.hold(0), Hold::Free);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_holder_elsewhere_is_watched_for_the_whole_duration() {
     let store = MemoryStore::new();
     let (it, clock) = (patient(&store, Patience::UpTo(0)), Paused::new());
