@@ -36,6 +36,8 @@ pub async fn run(desk: &Desk, args: args::Apply) -> Result<Exit, Ended> {
         ));
     }
     let folder = desk.folder(args.stack.as_deref())?;
+    // Also a plan that cannot be read has hints that name the folder.
+    desk.stands(&desk.at(folder.clone(), args.parallel));
     let (session, plan) = match target {
         Target::File(file) => {
             let plan = flow::read_plan(&file)?;
