@@ -149,6 +149,21 @@ async fn a_throttled_step_is_tried_again_with_a_new_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_same_plan_applied_again_makes_new_tokens() {
+    let bed = Bed::new();
+    let plan = bed.plan(&chain("ab", 1)).await;
+    bed.world.script("dev/thing.b", [Fault::Unhealthy]);
+    let report = bed.run(&plan).await.expect("comes to an end");
+    assert_eq!(report.ending, Ending::RolledBack);
+    let report = bed.run(&plan).await.expect("nothing that it reads has moved");
+    let log = bed.world.log();
+    let made = log.iter().filter(|it| it.verb == "create" && it.identity == "dev/thing.a");
+    assert_eq!(made.count(), 2, "a token of the first apply was used by the second");
+    assert_eq!(report.ending, Ending::Applied);
+    bed.converged(&chain("ab", 1), "applied again").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn halt_leaves_it_as_it_is_and_records_that() {
     let mut bed = Bed::new();
     bed.on_failure = OnFailure::Halt;

@@ -321,3 +321,61 @@ fn the_store_itself_may_be_behind_a_link() {
     assert_eq!(read(&linked, "a").expect("is there").bytes, b"1");
     assert_ne!(link.symlink_metadata().expect("is there").ino(), 0);
 }
+
+/// Does something on a thread of its own, for which the system fails every call of this number.
+#[expect(unsafe_code, reason = "a filter of system calls is how a sync alone can be made to fail")]
+fn refusing<T: Send>(call: libc::c_long, work: impl FnOnce() -> T + Send) -> T {
+    let step = |code: u32, jump_else: u8, k: u32| libc::sock_filter {
+        code: u16::try_from(code).expect("small"),
+        jt: 0,
+        jf: jump_else,
+        k,
+    };
+    let (load, is) = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ);
+    let refuse = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::EIO).expect("small");
+    let mut filter = [
+        // The call's number is the first word of what a filter sees.
+        step(load, 0, 0),
+        step(is | libc::BPF_K, 1, u32::try_from(call).expect("small")),
+        step(libc::BPF_RET | libc::BPF_K, 0, refuse),
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let mut refuse = move || {
+        let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+        // SAFETY: both calls read what outlives them, and hold for this thread alone.
+        let done = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+        };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    };
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            refuse();
+            work()
+        });
+        thread.join().expect("does not panic")
+    })
+}
+
+#[test]
+fn a_write_is_done_when_file_and_folder_are_synced() {
+    // The content of a file is synced with one call, the names in a folder with the other.
+    for (call, name) in [(libc::SYS_fdatasync, "fdatasync"), (libc::SYS_fsync, "fsync")] {
+        let (_above, store) = fresh();
+        let version = create(&store, "dev/old", b"1");
+        let is_content = call == libc::SYS_fdatasync;
+        let done = refusing(call, || block(store.create("dev/new", b"2")));
+        assert!(done.is_err(), "without {name}, create is {done:?}");
+        let named = read(&store, "dev/new").is_some();
+        assert_eq!(named, !is_content, "what is not durable has no name");
+        if !is_content {
+            let done = refusing(call, || block(store.remove("dev/old", &version)));
+            assert!(done.is_err(), "without {name}, remove is {done:?}");
+            continue;
+        }
+        let done = refusing(call, || block(store.replace("dev/old", b"2", &version)));
+        assert!(done.is_err(), "without {name}, replace is {done:?}");
+        assert_eq!(read(&store, "dev/old").expect("is there").bytes, b"1");
+    }
+}
