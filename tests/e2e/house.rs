@@ -290,3 +290,20 @@ fn every_stack_is_used_by_a_test_and_every_golden_too() {
     }
     assert!(unused.is_empty(), "no test uses {unused:?}");
 }
+
+#[test]
+fn every_promise_has_a_patch_that_breaks_it() {
+    let patches = files(&root().join("tests/breaks"), ".patch");
+    let names: Vec<String> = patches.iter().map(|it| shown(it)).collect();
+    for promise in 1..=8 {
+        let begin = format!("tests/breaks/p{promise}-");
+        assert!(names.iter().any(|it| it.starts_with(&begin)), "no {begin}….patch");
+    }
+    for path in patches {
+        let text = fs::read_to_string(&path).expect("reads");
+        for line in ["# law: ", "# test: -p ", "# reason: "] {
+            let has = text.lines().any(|it| it.starts_with(line) && it.len() > line.len());
+            assert!(has, "{} has no `{line}`", shown(&path));
+        }
+    }
+}

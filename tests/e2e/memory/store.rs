@@ -5,8 +5,7 @@ use hive_contract::testing::KillSwitch;
 use hive_state::MemoryStore;
 use hive_state::store::{Put, Store, StoreError, Stored, Version};
 
-/// A memory store with a boundary before and after every durable write. A write takes its time, in
-/// which everything else goes on: what may only come after it must really wait for it.
+/// A memory store with a boundary before and after every durable write.
 pub struct Mortal {
     pub store: MemoryStore,
     pub switch: KillSwitch,
@@ -15,7 +14,6 @@ pub struct Mortal {
 impl Mortal {
     async fn around<T>(&self, act: &str, key: &str, write: Task<'_, T>) -> T {
         self.switch.boundary(&format!("before {act} {key}")).await;
-        tokio::task::yield_now().await;
         let written = write.await;
         self.switch.boundary(&format!("after {act} {key}")).await;
         written
