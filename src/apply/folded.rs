@@ -22,6 +22,8 @@ pub struct Folded {
     pub at_ms: u64,
     /// Why it was going back, where it was.
     pub back: Option<String>,
+    /// The newest snapshot, without what this apply did; none where it is the first.
+    pub head: Option<Snapshot>,
     /// What is there now as far as the journal says; what was under way is unsure.
     pub snapshot: Snapshot,
 }
@@ -46,6 +48,7 @@ pub async fn folded(ledger: &Ledger) -> Result<Option<Folded>, ApplyError> {
         who: opened.who.clone(),
         at_ms: opened.at_ms,
         back: replay.back.clone(),
+        head,
         snapshot,
     }))
 }

@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// the ports that it may have taken are left out.
 ///
 /// # Errors
-/// [`ApplyError::Stale`] with everything that moved; or something cannot be read.
+/// [`ApplyError::Stale`] with everything that moved; [`ApplyError::Refused`] where a secret that a
+/// step needs has no value here; or something cannot be read.
 pub(super) async fn check(
     lent: Lent<'_>,
     plan: &Plan,
@@ -37,7 +38,38 @@ pub(super) async fn check(
     moved.extend(outside.map_err(|why| ApplyError::Stale(vec![why]))?);
     moved.extend(pinned_moved(lent, plan).await);
     moved.dedup();
-    if moved.is_empty() { Ok(()) } else { Err(ApplyError::Stale(moved)) }
+    if moved.is_empty() {
+        // What is interrupted has had its values once: a step that lacks one now fails, and what
+        // was begun is taken back.
+        return if replay.is_none() { secrets_are_here(lent, plan).await } else { Ok(()) };
+    }
+    moved.splice(0..0, newer(plan, head));
+    Err(ApplyError::Stale(moved))
+}
+
+/// The snapshot that was made since a plan that is stale, where one was.
+fn newer(plan: &Plan, head: Option<&Snapshot>) -> Option<String> {
+    let head = head.filter(|it| plan.base.is_none_or(|base| base < it.number))?;
+    Some(format!("snapshot {} was made since the plan", head.number))
+}
+
+/// Whether every secret that a step needs can be read, before the first of them begins.
+async fn secrets_are_here(lent: Lent<'_>, plan: &Plan) -> Result<(), ApplyError> {
+    let payloads = plan.steps.iter().map(|it| &it.operation.payload);
+    let needed: BTreeSet<SecretRef> = payloads.flat_map(secrets_in).collect();
+    let mut missing = Vec::new();
+    for reference in &needed {
+        if let Err(why) = lent.secrets.read(reference).await {
+            missing.push(format!("{reference}: {why}"));
+        }
+    }
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(ApplyError::Refused(format!(
+            "a secret that a step needs has no value here, so nothing was begun: {}",
+            missing.join("; ")
+        ))),
+    }
 }
 
 /// The parts that this apply has begun to change.

@@ -109,7 +109,7 @@ pub enum Command {
     Notify(Notify),
     /// Make live again what a snapshot holds
     Restore(Restore),
-    /// Make live again what the snapshot before the newest holds
+    /// Make live again what the last whole snapshot holds that differs from the newest
     Rollback(Rollback),
     /// Settle an interrupted apply: go on with it, go back, or close it
     Recover(Recover),
@@ -497,7 +497,7 @@ pub struct Adopt {
     /// Which resources, all that are declared where none is named; and the stack's folder
     #[arg(value_name = "ADDRESS|FOLDER")]
     pub words: Vec<String>,
-    /// Also what carries another store's mark
+    /// Also what carries another store's mark, where this store holds something already
     #[arg(long)]
     pub take_over: bool,
     /// How it changes them.

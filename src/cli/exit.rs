@@ -52,7 +52,6 @@ impl Exit {
             | FlowError::Io { .. }
             | FlowError::Connect { .. }
             | FlowError::Secret(_)
-            | FlowError::Foreign { .. }
             | FlowError::NoStack(_)
             | FlowError::NoSnapshot { .. }
             | FlowError::Usage(_) => Self::Failed,

@@ -28,10 +28,6 @@ pub fn of(error: &FlowError, now_ms: u64) -> Trouble {
         FlowError::Secret(_) => {
             Trouble::new(message).hint("set the variable, or make the file readable")
         }
-        FlowError::Foreign { reference, .. } => Trouble::new(message).hint(format!(
-            "apply that stack first: `hive apply {} -e {}`",
-            reference.stack, reference.environment
-        )),
         FlowError::Stack(_)
         | FlowError::Io { .. }
         | FlowError::Connect { .. }
@@ -56,8 +52,9 @@ fn plan(errors: &[PlanError]) -> Trouble {
 fn plan_hint(error: &PlanError) -> Option<String> {
     Some(match error {
         PlanError::Exists { owner: Some(_), .. } => {
-            "if this stack's store was lost, `hive apply --take-over` takes what it held into hive \
-             again; else another copy of this stack holds it"
+            "if this stack's store was lost, `hive adopt` takes what it held into hive again \
+             (`hive adopt --take-over`, where something was applied since); else another copy of \
+             this stack holds it"
                 .to_owned()
         }
         PlanError::Exists { target, owner: None, .. } => {
@@ -71,8 +68,16 @@ fn plan_hint(error: &PlanError) -> Option<String> {
             format!("`hive forget {}` lets go of it; then remove it by hand", target.address)
         }
         PlanError::Protected { address, .. } => {
-            format!("take `protect = true` away from `{address}` first, or `hive forget` it")
+            format!(
+                "take `protect = true` away from `{address}` and `hive apply` that first: a plan \
+                 goes by what is recorded"
+            )
         }
+        PlanError::InUse { address, how: "forgotten", users } => {
+            let users: Vec<String> = users.iter().map(ToString::to_string).collect();
+            format!("let go of its users too: `hive forget {address} {}`", users.join(" "))
+        }
+        PlanError::InUse { .. } => "take it out of what uses it, and name its users too".to_owned(),
         PlanError::Missing { .. } | PlanError::Unknown(_) => {
             "`hive status` lists what is recorded".to_owned()
         }
@@ -84,13 +89,22 @@ fn plan_hint(error: &PlanError) -> Option<String> {
     })
 }
 
+/// How many lines of what moved a person reads.
+const SHOWN: usize = 10;
+
+/// The first of many lines, and how many more there are.
+fn first(lines: &[String], shown: usize) -> Vec<String> {
+    let more = lines.len().saturating_sub(shown);
+    let mut all: Vec<String> = lines.iter().take(shown).cloned().collect();
+    all.extend((more > 0).then(|| format!("and {more} more")));
+    all
+}
+
 fn apply(error: &ApplyError, now_ms: u64) -> Trouble {
     match error {
-        ApplyError::Stale(moved) => moved
-            .iter()
-            .fold(Trouble::new("the plan is stale, so nothing was begun"), |trouble, it| {
-                trouble.detail(it.clone())
-            })
+        ApplyError::Stale(moved) => first(moved, SHOWN)
+            .into_iter()
+            .fold(Trouble::new("the plan is stale, so nothing was begun"), Trouble::detail)
             .hint("make the plan again: `hive plan`"),
         ApplyError::Refused(why) if why.contains(" is frozen by ") => {
             Trouble::new(why.clone()).hint("`hive unfreeze` lets it go again")
@@ -132,5 +146,18 @@ fn ledger(error: &LedgerError, now_ms: u64) -> Trouble {
         LedgerError::Fenced { .. } | LedgerError::Lost(_) => Trouble::new(error.to_string())
             .hint("`hive lease show` says who holds it; `hive status` shows what is"),
         _ => Trouble::new(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_much_that_moved_the_first_lines_are_shown() {
+        let lines: Vec<String> = (1..=12).map(|it| it.to_string()).collect();
+        assert_eq!(first(&lines, SHOWN).len(), 11);
+        assert_eq!(first(&lines, SHOWN).last().map(String::as_str), Some("and 2 more"));
+        assert_eq!(first(&lines[..10], SHOWN), lines[..10]);
     }
 }

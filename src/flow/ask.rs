@@ -28,7 +28,7 @@ pub enum Want {
     Declared,
     /// What a snapshot holds.
     Snapshot(u64),
-    /// What the whole snapshot before the newest holds.
+    /// What the last whole snapshot holds that declares something else than the newest.
     Before,
     /// Nothing.
     Nothing,

@@ -2,7 +2,7 @@
 
 use crate::apply::ApplyError;
 use crate::plan::{PlanError, PlanFileError};
-use crate::stack::{ForeignRef, Problem};
+use crate::stack::Problem;
 use hive_contract::Failure;
 use hive_state::LedgerError;
 use std::path::PathBuf;
@@ -54,14 +54,6 @@ pub enum FlowError {
     /// A secret of the store itself.
     #[error("{0}")]
     Secret(String),
-    /// Another stack's output.
-    #[error("`{}.{}` of the stack `{}` ({}) is not known: {why}", reference.address, reference.output, reference.stack, reference.environment)]
-    Foreign {
-        /// Which.
-        reference: ForeignRef,
-        /// Why.
-        why: String,
-    },
     /// Neither a stack nor a store.
     #[error("there is no stack in `{}`: neither a `stack.toml` nor a store", .0.display())]
     NoStack(PathBuf),

@@ -28,7 +28,7 @@ pub struct Where {
     pub who: String,
     /// Reads secrets that stand in hive's environment.
     pub variable: ReadVariable,
-    /// How many steps may run at once, where a person says so.
+    /// How many steps may run at once: as a person says, else as the stack does.
     pub parallel: Option<u32>,
 }
 

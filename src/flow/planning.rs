@@ -95,9 +95,15 @@ impl Session {
             asked: asked(ask, &desired, adoptable.as_ref()),
             desired,
         };
-        let plan = plan::plan(&question).map_err(FlowError::Plan)?;
+        let mut plan = plan::plan(&question).map_err(FlowError::Plan)?;
         let explanation = ask.explain.as_ref().map(|it| plan::explain(&question, &plan, it));
-        let base_at_ms = recorded.as_ref().map(|it| it.at_ms);
+        // What an open apply is folded into has no number yet: people know the one before it.
+        let base = match &open {
+            Some(folded) => folded.head.as_ref(),
+            None => recorded.as_ref(),
+        };
+        plan.base = base.map(|it| it.number);
+        let base_at_ms = base.map(|it| it.at_ms);
         let frozen = self.ledger.freeze().await?;
         Ok(Planned { plan, open, frozen, base_at_ms, explanation, providers })
     }
@@ -122,7 +128,8 @@ impl Session {
                 let nothing = Source {
                     command: Command::Destroy,
                     declared: BTreeMap::new(),
-                    guards: recorded.map(|it| it.guards.clone()).unwrap_or_default(),
+                    // Nothing is left that they could guard; those recorded still guard this plan.
+                    guards: Fields::new(),
                     variables: recorded.map(|it| it.variables.clone()).unwrap_or_default(),
                     files: Vec::new(),
                 };
@@ -213,20 +220,28 @@ impl Session {
     }
 
     /// The whole snapshot that `rollback` means: the newest one where head is partial, else the
-    /// one before head.
+    /// newest that declares something else than head. An apply that was rolled back and a restart
+    /// leave a snapshot of their own that declares the same: going back to that goes nowhere.
     async fn before(&self) -> Result<Snapshot, FlowError> {
-        let none = || FlowError::Usage("there is no whole snapshot to roll back to".to_owned());
-        let (head, newest) = self.ledger.head().await?.ok_or_else(none)?;
+        let none = |why: &str| FlowError::Usage(format!("there is nothing to roll back to: {why}"));
+        let Some((head, newest)) = self.ledger.head().await? else {
+            return Err(none("nothing was ever applied here"));
+        };
+        let mut skipped = false;
         for number in self.ledger.snapshots().await?.into_iter().rev() {
-            if number > head.number || (number == head.number && newest.whole) {
+            if number >= head.number {
                 continue;
             }
             let snapshot = self.snapshot(number).await?;
-            if snapshot.whole {
+            if snapshot.whole && (!newest.whole || !declare_the_same(&snapshot, &newest)) {
                 return Ok(snapshot);
             }
+            skipped |= snapshot.whole;
         }
-        Err(none())
+        Err(none(&match skipped {
+            true => format!("every whole snapshot before {} declares the same", head.number),
+            false => format!("there is no whole snapshot before {}", head.number),
+        }))
     }
 
     /// A provider's words about the declared resources, with their place in the TOML.
@@ -270,6 +285,15 @@ impl Session {
         };
         stack.foreign.iter().map(read).collect()
     }
+}
+
+/// Whether two snapshots hold the same resources, declared in the same way.
+fn declare_the_same(one: &Snapshot, other: &Snapshot) -> bool {
+    let declared = |it: &Snapshot| -> BTreeMap<Address, Declared> {
+        let each = it.resources.iter();
+        each.map(|(address, held)| (address.clone(), held.declared.clone())).collect()
+    };
+    declared(one) == declared(other)
 }
 
 fn on_failure(guards: &Fields) -> OnFailure {

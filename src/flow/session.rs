@@ -2,13 +2,13 @@
 
 use super::clock::SystemClock;
 use super::error::FlowError;
-use super::foreign;
+use super::foreign::{self, Foreign};
 use super::place::Where;
 use super::secret::Reader;
 use crate::apply::{Interrupt, Lent, Progress};
 use crate::plan::Plan;
 use crate::registry::Providers;
-use crate::stack::{self, Stack};
+use crate::stack::{self, Parsed, Stack};
 use hive_contract::{Place, StackMark};
 use hive_state::{FolderStore, LeaseTerms, Ledger, Snapshot, Store};
 use std::collections::BTreeMap;
@@ -37,24 +37,30 @@ impl Session {
     /// # Errors
     /// Everything that is wrong with the TOML, or the store cannot be opened.
     pub async fn open(at: Where) -> Result<Self, FlowError> {
-        let parsed = stack::parse(
-            &at.folder,
-            &at.environment,
-            at.instance.as_deref(),
-            &at.vars,
-            &at.env_vars,
-            at.path.as_deref(),
-        )
-        .map_err(FlowError::Stack)?;
-        let foreign = foreign::values(&at.folder, parsed.foreign()).await?;
-        let declared = parsed.finish(&foreign).map_err(FlowError::Stack)?;
+        let parsed = parse(&at)?;
+        let Foreign { values, unread } = foreign::read(&at.folder, parsed.foreign()).await;
+        let declared = parsed.finish_or(&values, &unread).map_err(FlowError::Stack)?;
+        Ok(Self::of(at, declared))
+    }
+
+    /// Opens the stack without what it takes from other stacks: to check it, and no more.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the TOML.
+    pub fn open_alone(at: Where) -> Result<Self, FlowError> {
+        let declared = parse(&at)?.alone();
+        Ok(Self::of(at, declared))
+    }
+
+    fn of(at: Where, declared: Stack) -> Self {
         let mut ledger = ledger(&at, &declared.store, &declared.name);
         if let Some(duration_ms) = declared.lease_ms {
             ledger = ledger.with_terms(LeaseTerms { duration_ms, ..LeaseTerms::default() });
         }
         let secrets = Reader::new(at.folder.clone(), at.variable.clone(), ledger.clone());
         let stack = declared.name.clone();
-        Ok(Self { at, stack, declared: Some(declared), ledger, secrets, clock: SystemClock })
+        let at = Where { parallel: at.parallel.or(declared.parallel), ..at };
+        Self { at, stack, declared: Some(declared), ledger, secrets, clock: SystemClock }
     }
 
     /// Opens the store alone, so that the ways back need no TOML that is right, or none at all.
@@ -70,6 +76,7 @@ impl Session {
             (None, None) => return Err(FlowError::NoStack(at.folder.clone())),
         };
         let ledger = ledger(&at, &folder, &stack);
+        let at = Where { parallel: at.parallel.or(outline.parallel), ..at };
         let secrets = Reader::new(at.folder.clone(), at.variable.clone(), ledger.clone());
         Ok(Self { at, stack, declared: None, ledger, secrets, clock: SystemClock })
     }
@@ -140,6 +147,12 @@ impl Session {
             outside: self,
         }
     }
+}
+
+fn parse(at: &Where) -> Result<Parsed, FlowError> {
+    let Where { folder, environment, instance, vars, env_vars, path, .. } = at;
+    stack::parse(folder, environment, instance.as_deref(), vars, env_vars, path.as_deref())
+        .map_err(FlowError::Stack)
 }
 
 fn ledger(at: &Where, folder: &str, stack: &str) -> Ledger {

@@ -23,6 +23,16 @@ pub struct Status {
     pub parts: BTreeMap<Target, PartStatus>,
 }
 
+impl Status {
+    /// The newest snapshot as it is in the store: without what an open apply did.
+    pub fn newest(&self) -> Option<&Snapshot> {
+        match &self.open {
+            Some(folded) => folded.head.as_ref(),
+            None => self.recorded.as_ref(),
+        }
+    }
+}
+
 /// One recorded part beside the live one.
 pub struct PartStatus {
     /// How it is, in a few words; why not, where it could not be read.

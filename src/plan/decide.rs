@@ -4,7 +4,7 @@ use super::compare;
 use super::fill::Known;
 use super::judge::{Judge, filled};
 use super::learn::learn;
-use super::question::{Asked, PlanError};
+use super::question::PlanError;
 use super::survey::Survey;
 use super::verbs::LoweredPart;
 use hive_contract::{
@@ -168,9 +168,6 @@ pub(super) fn decide_gate<'a>(
     let judge = Judge { survey, subject };
     let Some(desired) = subject.desired else { return decide_notice(survey, at) };
     let mut reasons = Vec::new();
-    if matches!(subject.asked, Some(Asked::Run)) {
-        reasons.push(Reason::Asked { command: "restart".to_owned() });
-    }
     if subject.recorded.is_none() || judge.record_differs() {
         reasons.push(Reason::Declared);
     }

@@ -1,6 +1,6 @@
 //! What a reviewer should know before saying yes. Never a reason to refuse.
 
-use super::model::{Lint, OnFailure, Plan, SecretSeen, Step};
+use super::model::{Lint, Plan, Step};
 use super::survey::Survey;
 use hive_contract::{Action, Address, Declared, Reversible, Undo, Value};
 use std::collections::BTreeSet;
@@ -19,17 +19,7 @@ pub(super) fn lints(survey: &Survey<'_>, plan: &Plan) -> Vec<Lint> {
     for step in &plan.steps {
         lints.extend(way_back(step, plan.point_of_no_return));
     }
-    lints.extend(whole(plan));
     lints.extend(unmarked(survey, plan));
-    for (reference, seen) in &plan.secrets {
-        if *seen == SecretSeen::Unseen {
-            let message = format!(
-                "the secret {reference} has no value here, so nothing is known \
-                 of whether it moved"
-            );
-            lints.insert(Lint { address: None, message });
-        }
-    }
     lints.into_iter().collect()
 }
 
@@ -72,12 +62,6 @@ fn way_back(step: &Step, point_of_no_return: Option<u32>) -> Option<Lint> {
         }
         _ => None,
     }
-}
-
-fn whole(plan: &Plan) -> Option<Lint> {
-    let halts = plan.on_failure == OnFailure::Halt && !plan.steps.is_empty();
-    let message = "after a failure everything is left as it is then (`on_failure = \"halt\"`)";
-    halts.then(|| Lint { address: None, message: message.to_owned() })
 }
 
 /// Objects without hive's mark: the next change puts it back, and none deletes them.

@@ -32,6 +32,9 @@ pub struct Plan {
     pub base: Option<u64>,
     /// What guards the next apply, as declared, where the stack changes it.
     pub guards: Option<Fields>,
+    /// What they are as recorded, where the stack changes them and there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guards_before: Option<Fields>,
     /// The guards that hold for this plan.
     pub guarded_by: Fields,
     /// The variables it was made with.
@@ -81,7 +84,7 @@ pub enum Command {
         /// Which snapshot.
         snapshot: u64,
     },
-    /// Make live what the whole snapshot before the newest says.
+    /// Make live what the last whole snapshot says that differs from the newest.
     Rollback {
         /// Which snapshot.
         snapshot: u64,

@@ -14,7 +14,7 @@ use super::rollback::{point_of_no_return, rollback};
 use super::scope::{Selection, missing};
 use super::steps::Drafts;
 use super::survey::Survey;
-use hive_contract::{Action, Address, Fields, OutputRef, Place, Sort, Target, Value};
+use hive_contract::{Action, Address, Fields, OutputRef, Place, Reason, Sort, Target, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes the plan: what would happen, in which order, and the way back.
@@ -55,8 +55,9 @@ pub fn plan(question: &Question<'_>) -> Result<Plan, Vec<PlanError>> {
         freezes: question.freezes,
         places: places(question, &steps, &records)?,
         reads: reads(&survey, verdicts, selection, known, guards.is_some()),
+        guards_before: guards_before(question, guards.as_ref()),
         guards,
-        changes: changes(&considered, &steps),
+        changes: changes(question, &considered, &steps),
         kept: kept(&survey, &considered),
         covers_all: question.scope == Scope::All,
         rollback: rollback(&survey, &steps),
@@ -69,6 +70,8 @@ pub fn plan(question: &Question<'_>) -> Result<Plan, Vec<PlanError>> {
         steps,
     };
     plan.lints = lints(&survey, &plan);
+    // What takes nothing back leaves nothing behind that the TOML would undo.
+    plan.freezes &= !plan.is_empty();
     Ok(plan)
 }
 
@@ -184,7 +187,7 @@ fn objections(survey: &Survey<'_>, considered: &Considered<'_>) -> Vec<PlanError
             (Some(Asked::Adopt { .. }), _) if survey.question.command == Command::Adopt => {
                 errors.push(PlanError::NothingToAdopt(subject.address.clone()));
             }
-            (Some(Asked::Run), Sort::Notice) => {
+            (Some(Asked::Run), Sort::Gate | Sort::Notice) => {
                 errors.push(PlanError::NothingToRun(subject.address.clone()));
             }
             _ => {}
@@ -235,7 +238,18 @@ fn unanswered(
     errors.into_values().collect()
 }
 
-fn changes(considered: &Considered<'_>, steps: &[Step]) -> Vec<PlannedChange> {
+fn changes(
+    question: &Question<'_>,
+    considered: &Considered<'_>,
+    steps: &[Step],
+) -> Vec<PlannedChange> {
+    let because = |reason: &Reason| match (&question.command, reason) {
+        // The stack may declare the opposite: it is the snapshot that says so.
+        (command @ (Command::Restore { .. } | Command::Rollback { .. }), Reason::Declared) => {
+            Reason::Asked { command: command.to_string() }
+        }
+        _ => reason.clone(),
+    };
     let mut numbers: BTreeMap<&Target, Vec<u32>> = BTreeMap::new();
     for step in steps {
         numbers.entry(&step.target).or_default().push(step.number);
@@ -250,7 +264,7 @@ fn changes(considered: &Considered<'_>, steps: &[Step]) -> Vec<PlannedChange> {
             PlannedChange {
                 target: it.target.clone(),
                 action: it.action,
-                reasons: it.reasons.clone(),
+                reasons: it.reasons.iter().map(because).collect(),
                 differences: it.differences.clone(),
                 steps: numbers.get(&it.target).cloned().unwrap_or_default(),
             }
@@ -273,6 +287,12 @@ fn changed_guards(question: &Question<'_>) -> Option<Fields> {
     let recorded = question.recorded.map_or(&nothing, |it| &it.guards);
     let changes = question.scope == Scope::All && recorded != &question.guards;
     changes.then(|| question.guards.clone())
+}
+
+/// The recorded guards, where they change and there are any.
+fn guards_before(question: &Question<'_>, changed: Option<&Fields>) -> Option<Fields> {
+    changed?;
+    question.recorded.map(|it| it.guards.clone()).filter(|it| !it.is_empty())
 }
 
 fn guarded_by(question: &Question<'_>) -> Fields {

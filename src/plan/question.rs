@@ -125,12 +125,22 @@ pub enum PlanError {
         action: hive_contract::Action,
     },
     /// A dependency that the plan does not have and hive does not hold.
-    #[error("`{address}` needs `{on}`, which is neither declared nor recorded")]
+    #[error("`{address}` needs `{on}`, which is not recorded and not made by this plan")]
     Missing {
         /// Who.
         address: Address,
         /// What.
         on: Address,
+    },
+    /// What would be let go, moved or taken away has users that stay.
+    #[error("`{address}` would be {how}, and is used by {}", list(.users))]
+    InUse {
+        /// Which.
+        address: Address,
+        /// `forgotten`, `moved`, `taken away`.
+        how: &'static str,
+        /// By whom, also through others.
+        users: BTreeSet<Address>,
     },
     /// An address that nothing has.
     #[error("there is no `{0}`: it is neither declared nor recorded")]
@@ -142,7 +152,10 @@ pub enum PlanError {
     #[error("`{0}` is hive's already")]
     AlreadyHeld(Address),
     /// What `restart` was asked for does not run.
-    #[error("`{0}` does not run, so it cannot be restarted")]
+    #[error("`{0}` cannot be restarted: {why}", why = match .0.kind() {
+        "check" => "a check runs when something that uses it, or that it verifies, has a step",
+        _ => "it does not run",
+    })]
     NothingToRun(Address),
     /// What `move` was asked for.
     #[error("`{from}` cannot be moved to `{to}`: {why}")]
@@ -217,4 +230,8 @@ pub enum PlanError {
         /// Which field.
         field: FieldPath,
     },
+}
+
+fn list(addresses: &BTreeSet<Address>) -> String {
+    addresses.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
 }

@@ -2,7 +2,7 @@
 
 use super::decide::Verdict;
 use super::question::{Asked, PlanError, Scope};
-use super::survey::Survey;
+use super::survey::{Subject, Survey};
 use hive_contract::{Action, Address, Sort};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -138,9 +138,53 @@ pub(super) fn missing(
             }
         }
     }
-    let error = |(address, on): (&Address, &Address)| PlanError::Missing {
+    let mut errors = Vec::new();
+    let mut in_use: BTreeMap<&Address, (&'static str, BTreeSet<Address>)> = BTreeMap::new();
+    for (address, on) in found {
+        match survey.get(on).and_then(leaving) {
+            Some(how) => {
+                let stay = || (how, users_that_stay(survey, on, &removed));
+                in_use.entry(on).or_insert_with(stay).1.insert(address.clone());
+            }
+            None => {
+                let (address, on) = (address.clone(), on.clone());
+                errors.push(PlanError::Missing { address, on });
+            }
+        }
+    }
+    let in_use = in_use.into_iter();
+    errors.extend(in_use.map(|(address, (how, users))| PlanError::InUse {
         address: address.clone(),
-        on: on.clone(),
-    };
-    found.into_iter().map(error).collect()
+        how,
+        users,
+    }));
+    errors
+}
+
+/// How a resource leaves that was there; none where it stays or never was.
+fn leaving(subject: &Subject<'_>) -> Option<&'static str> {
+    match (subject.moved_to, subject.asked, subject.desired, subject.recorded) {
+        (true, ..) => Some("moved"),
+        (_, Some(Asked::Forget), ..) => Some("forgotten"),
+        (_, _, None, Some(_)) => Some("taken away"),
+        _ => None,
+    }
+}
+
+/// Everything recorded that uses a resource, also through others, and stays.
+fn users_that_stay(
+    survey: &Survey<'_>,
+    of: &Address,
+    removed: &dyn Fn(&Address) -> bool,
+) -> BTreeSet<Address> {
+    let mut users = BTreeSet::new();
+    let mut next = vec![of];
+    while let Some(at) = next.pop() {
+        for user in survey.users(at) {
+            if !removed(user) && users.insert((*user).clone()) {
+                next.push(user);
+            }
+        }
+    }
+    users
 }

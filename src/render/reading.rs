@@ -182,6 +182,11 @@ fn rows(plan: &Plan) -> Vec<Row> {
         .iter()
         .filter_map(|change| Some((change.steps.iter().min().copied()?, change)))
         .collect();
+    let fields_at: BTreeMap<u32, &PlannedChange> = plan
+        .changes
+        .iter()
+        .filter_map(|change| Some((shows_fields(plan, change)?, change)))
+        .collect();
     let replaced: Vec<&PlannedChange> =
         plan.changes.iter().filter(|it| it.action == Action::Replace).collect();
     let last_of: BTreeMap<&Address, u32> =
@@ -193,7 +198,10 @@ fn rows(plan: &Plan) -> Vec<Row> {
         .map(|step| {
             let change = first_of.get(&step.number).copied();
             let replaces = replaced.iter().any(|it| it.steps.contains(&step.number));
-            step_row(plan, step, change, replaces, &knows)
+            let mut row = step_row(plan, step, change, replaces);
+            let shown = fields_at.get(&step.number);
+            row.fields = shown.map(|it| fields(plan, it, &knows)).unwrap_or_default();
+            row
         })
         .collect();
     let records = plan.changes.iter().filter(|it| it.steps.is_empty());
@@ -214,13 +222,16 @@ fn rows(plan: &Plan) -> Vec<Row> {
     rows
 }
 
-fn step_row(
-    plan: &Plan,
-    step: &Step,
-    change: Option<&PlannedChange>,
-    replaces: bool,
-    knows: value::Knows<'_>,
-) -> Row {
+/// The step below which the fields of a change stand: the one that makes, where one takes away
+/// first.
+fn shows_fields(plan: &Plan, change: &PlannedChange) -> Option<u32> {
+    let makes = |number: &&u32| plan.step(**number).is_some_and(|it| it.action == Action::Create);
+    let made = change.steps.iter().filter(makes).min();
+    let made = made.filter(|_| change.action == Action::Replace);
+    made.or(change.steps.iter().min()).copied()
+}
+
+fn step_row(plan: &Plan, step: &Step, change: Option<&PlannedChange>, replaces: bool) -> Row {
     let mut what = vec![clean(&step.operation.title)];
     what.retain(|title| !title.is_empty());
     what.extend(change.into_iter().flat_map(telling_reasons));
@@ -231,7 +242,7 @@ fn step_row(
         what,
         takes: step.operation.takes_ms.map(|ms| format!("about {}", words::span(ms))),
         back: hard_to_take_back(step),
-        fields: change.map(|it| fields(plan, it, knows)).unwrap_or_default(),
+        fields: Vec::new(),
         no_return: (plan.point_of_no_return == Some(step.number)).then(|| why_no_return(step)),
     }
 }
@@ -497,7 +508,8 @@ pub fn diff(before: &str, after: &str) -> Vec<(Sign, String)> {
 
 fn guards(plan: &Plan) -> Vec<FieldRow> {
     let Some(next) = &plan.guards else { return Vec::new() };
-    let mut rows = all_set(next, &|_| None);
+    let nothing = Fields::new();
+    let mut rows = between(plan.guards_before.as_ref().unwrap_or(&nothing), next);
     if rows.is_empty() {
         rows.push(FieldRow {
             field: "guards".to_owned(),
@@ -575,7 +587,7 @@ pub(super) fn secret(reference: &str, seen: SecretSeen) -> String {
         SecretSeen::Same => "seen, the same as last used",
         SecretSeen::Moved => "seen, another than last used",
         SecretSeen::New => "seen, not used before",
-        SecretSeen::Unseen => "not seen here, so not compared",
+        SecretSeen::Unseen => "has no value here, so not compared",
     };
     format!("{} {seen}", clean(reference))
 }

@@ -106,6 +106,7 @@ pub(crate) fn empty() -> Plan {
         store: Some("5f1e".to_owned()),
         base: Some(41),
         guards: None,
+        guards_before: None,
         guarded_by: Fields::new(),
         variables: BTreeMap::new(),
         parallel: 10,

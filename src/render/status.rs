@@ -60,13 +60,16 @@ pub fn text(status: &Status, here: &Here<'_>, style: Style) -> String {
 
 fn head(status: &Status, here: &Here<'_>) -> Line {
     let place = format!("{} · {}", clean(here.stack), clean(here.environment));
-    let what = match &status.recorded {
+    let open = if status.open.is_some() { " and an open apply" } else { "" };
+    let what = match status.newest() {
+        None if status.open.is_some() => "no snapshot yet, and an open apply".to_owned(),
         None => "nothing was applied yet".to_owned(),
         Some(snapshot) => {
             let partial = if snapshot.whole { "" } else { ", partial" };
-            let nothing = if snapshot.resources.is_empty() { ": nothing is recorded" } else { "" };
+            let bare = snapshot.resources.is_empty() && open.is_empty();
+            let nothing = if bare { ": nothing is recorded" } else { "" };
             let when = ago(snapshot.at_ms, here.now_ms);
-            format!("snapshot {}{partial} ({when}){nothing}", snapshot.number)
+            format!("snapshot {}{partial} ({when}){nothing}{open}", snapshot.number)
         }
     };
     Line::new().with(Paint::Bold, place).plain(format!(" · {what}"))
@@ -239,9 +242,9 @@ pub fn json(status: &Status, here: &Here<'_>) -> String {
         format: FORMAT,
         stack: here.stack,
         environment: here.environment,
-        snapshot: status.recorded.as_ref().map(|it| it.number),
-        whole: status.recorded.as_ref().map(|it| it.whole),
-        snapshot_at_ms: status.recorded.as_ref().map(|it| it.at_ms),
+        snapshot: status.newest().map(|it| it.number),
+        whole: status.newest().map(|it| it.whole),
+        snapshot_at_ms: status.newest().map(|it| it.at_ms),
         open: status.open.as_ref().map(|it| it.apply.as_str()),
         frozen: &status.frozen,
         lease: &status.lease,

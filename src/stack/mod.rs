@@ -29,6 +29,7 @@ pub use outline::{Outline, STORE, outline};
 pub use parse::{Parsed, parse};
 pub use read::environments;
 pub use schema::schema;
+pub use suggest::nearest;
 
 #[cfg(test)]
 mod tests;

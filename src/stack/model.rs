@@ -60,6 +60,15 @@ pub struct ForeignValue {
     pub value: Value,
 }
 
+/// Why another stack's output has no value here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// A lower-case fragment.
+    pub why: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
 /// Where keys of resources stand.
 #[derive(Clone, Debug, Default)]
 pub struct Spans {

@@ -3,7 +3,7 @@
 use super::bound::Binder;
 use super::check::{Checker, Hole};
 use super::language::{Keys, Takes, Type};
-use super::model::{ForeignRef, ForeignValue, Problem, SourceFile, Span, Spans, Stack};
+use super::model::{ForeignRef, ForeignValue, Problem, SourceFile, Span, Spans, Stack, Unread};
 use super::outline::STORE;
 use super::problem::Findings;
 use super::reference::FOREIGN;
@@ -319,18 +319,37 @@ impl Parsed {
         &self.foreign
     }
 
+    /// The stack without those values: each stays a reference to an output that nobody knows yet.
+    /// Good enough to check everything else.
+    pub fn alone(self) -> Stack {
+        self.stack
+    }
+
     /// Puts the values of other stacks' outputs in.
     ///
     /// # Errors
-    /// A value that is missing, or that may not stand where it is referred to.
+    /// A value that is missing, or that may not stand where it is referred to, each at its line.
     pub fn finish(self, foreign: &BTreeMap<ForeignRef, Value>) -> Result<Stack, Vec<Problem>> {
+        self.finish_or(foreign, &BTreeMap::new())
+    }
+
+    /// The same, where `unread` says why a value is missing.
+    ///
+    /// # Errors
+    /// See [`Self::finish`].
+    pub fn finish_or(
+        self,
+        foreign: &BTreeMap<ForeignRef, Value>,
+        unread: &BTreeMap<ForeignRef, Unread>,
+    ) -> Result<Stack, Vec<Problem>> {
         let Self { mut stack, holes, foreign: references } = self;
         if holes.is_empty() {
             return Ok(stack);
         }
         let mut findings = Findings::default();
         for hole in &holes {
-            fits(hole, foreign.get(&hole.reference), &mut findings);
+            let why = unread.get(&hole.reference);
+            fits(hole, foreign.get(&hole.reference), why, &mut findings);
         }
         if !findings.is_empty() {
             return Err(findings.problems(&stack.places.files));
@@ -356,14 +375,15 @@ impl Parsed {
     }
 }
 
-fn fits(hole: &Hole, value: Option<&Value>, findings: &mut Findings) {
+fn fits(hole: &Hole, value: Option<&Value>, why: Option<&Unread>, findings: &mut Findings) {
     let ForeignRef { stack, environment, address, output } = &hole.reference;
     let what = format!("`{address}.{output}` of the stack `{stack}` in `{environment}`");
     match value {
         None => {
+            let because = why.map(|it| format!(": {}", it.why)).unwrap_or_default();
             findings
-                .at(hole.at, format!("{what} has no value"))
-                .help(format!("apply that stack first: `hive apply {stack} -e {environment}`"));
+                .at(hole.at, format!("{what} has no value here{because}"))
+                .maybe_help(why.and_then(|it| it.help.clone()));
         }
         Some(value) if value.has_secret() && hole.takes < Takes::Secrets => {
             findings.at(hole.at, format!("{what} is a secret, and may not stand here"));

@@ -1,10 +1,7 @@
 //! "Did you mean": the nearest of the names that would have been right.
 
 /// The name that is nearest to a text, where one is near enough to be meant.
-pub(crate) fn nearest<S: AsRef<str>>(
-    text: &str,
-    names: impl IntoIterator<Item = S>,
-) -> Option<String> {
+pub fn nearest<S: AsRef<str>>(text: &str, names: impl IntoIterator<Item = S>) -> Option<String> {
     let length = text.chars().count();
     let allowed = (length / 3).clamp(1, 4).min(length.saturating_sub(1));
     names

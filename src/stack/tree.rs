@@ -268,6 +268,13 @@ impl Node {
             _ => None,
         }
     }
+
+    pub(crate) fn int(&self) -> Option<i64> {
+        match self.is {
+            Is::Int(number) => Some(number),
+            _ => None,
+        }
+    }
 }
 
 /// A text in a message: short, and on one line.

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "tests print their seeds and counts")]
 
 mod bad_input;
+mod daily;
 mod exit_codes;
 mod forms;
 mod house;

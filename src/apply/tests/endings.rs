@@ -1,7 +1,7 @@
 //! How applies end: applied, rolled back, halted; and what each leaves.
 
 use super::bed::{Bed, chain, declare};
-use crate::apply::Progress;
+use crate::apply::{ApplyError, Progress};
 use crate::plan::OnFailure;
 use hive_contract::testing::Fault;
 use hive_contract::{Action, Expects, Failure, FailureKind, Fields, Undo, Value};
@@ -333,16 +333,16 @@ async fn secrets_are_read_late_hashed_once_and_never_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_without_a_value_fails_the_step_and_leaves_nothing() {
+async fn a_secret_without_a_value_refuses_before_anything_begins() {
     let bed = Bed::new();
     bed.vault.set("PW", "canary");
     let fields = json!({ "pw": { "$secret": { "env": "PW" } } });
     let plan = bed.plan(&[declare("thing.a", fields, &[])]).await;
     let other = Bed::of(bed.world.clone(), bed.store.clone());
-    let report = other.run(&plan).await.expect("comes to an end");
-    assert_eq!(report.ending, Ending::RolledBack);
-    assert!(report.failures[0].2.message.contains("env:PW"), "{:?}", report.failures);
+    let refused = other.run(&plan).await.expect_err("is refused");
+    assert!(matches!(&refused, ApplyError::Refused(why) if why.contains("env:PW")), "{refused}");
     assert!(other.world.objects().is_empty());
+    assert!(other.ledger.journals().await.expect("reads").is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! `hive rollback`: what the whole snapshot before the newest holds, live again.
+//! `hive rollback`: what the last whole snapshot holds that differs from the newest, live again.
 
 use crate::cli::args;
 use crate::cli::desk::Desk;

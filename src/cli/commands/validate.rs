@@ -48,7 +48,7 @@ pub async fn run(desk: &Desk, args: Reading) -> Result<Exit, Ended> {
 async fn check(desk: &Desk, folder: &Path, environment: &str) -> Result<String, Ended> {
     let mut at = desk.at(folder.to_owned(), None);
     at.environment = environment.to_owned();
-    let session = Session::open(at).await?;
+    let session = Session::open_alone(at)?;
     session.validate().await?;
     Ok(session.stack)
 }

@@ -144,7 +144,8 @@ fn a_delete_waits_for_its_users_to_move_off() {
     // A user that stays refuses.
     let left = stack([declared("thing.user", r#"{"text":"@thing.b.text"}"#)]);
     let refused = world.plan_of(&left, |_| {}).expect_err("refused");
-    assert_eq!(refused, [PlanError::Missing { address: a("thing.user"), on: a("thing.b") }]);
+    let (how, users) = ("taken away", set(&["thing.user"]));
+    assert_eq!(refused, [PlanError::InUse { address: a("thing.b"), how, users }]);
 }
 
 #[test]

@@ -248,13 +248,15 @@ process = { command = ["sh"] }
         shop.foreign[0],
         ForeignValue { reference: reference("dev"), value: Value::from("http://dev") }
     );
-    let missing = read(folder.path(), "dev").expect("right").finish(&BTreeMap::new());
+    let why = crate::stack::Unread { why: "it is gone".to_owned(), help: Some("look".to_owned()) };
+    let unread = BTreeMap::from([(reference("dev"), why)]);
+    let parsed = read(folder.path(), "dev").expect("right");
+    let missing = parsed.finish_or(&BTreeMap::new(), &unread);
     assert_eq!(
         shown(&missing.expect_err("nothing is known")),
-        "stack.toml:5:35: `service.api.url` of the stack `../other` in `dev` has no value (apply \
-         that stack first: `hive apply ../other -e dev`)\n\
-         stack.toml:7:21: `service.api.url` of the stack `../other` in `staging` has no value \
-         (apply that stack first: `hive apply ../other -e staging`)\n"
+        "stack.toml:5:35: `service.api.url` of the stack `../other` in `dev` has no value here: it \
+         is gone (look)\n\
+         stack.toml:7:21: `service.api.url` of the stack `../other` in `staging` has no value here\n"
     );
 }
 
