@@ -149,7 +149,8 @@ fn say(report: &Report) {
 fn start(instruction: &Instruction) -> Result<Ident, Report> {
     let failed = |why: &str| Report::Failed(why.to_owned());
     let boot = boot().map_err(|failure| failed(&failure.message))?;
-    let me = ident(getpid().as_raw_nonzero().get(), &boot).ok_or(failed("no /proc"))?;
+    let me =
+        ident(getpid().as_raw_nonzero().get(), &boot).ok().flatten().ok_or(failed("no /proc"))?;
     let path = instruction.log.join("current.log");
     let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
     let log = log.map_err(|error| Report::Failed(format!("`{}`: {error}", path.display())))?;
@@ -175,7 +176,8 @@ fn start(instruction: &Instruction) -> Result<Ident, Report> {
     })?;
     // A child that has ended already is still there to be waited for.
     let pid = i32::try_from(child.id()).unwrap_or_default();
-    let process = ident(pid, &boot).ok_or(failed("the started process cannot be seen"))?;
+    let process =
+        ident(pid, &boot).ok().flatten().ok_or(failed("the started process cannot be seen"))?;
     let started = Started { process: process.clone(), keeper: me };
     // Without the file the service is found by what its environment carries.
     let _ = write_json(&instruction.folder.join(STARTED), &started);

@@ -3,7 +3,7 @@
 use crate::Process;
 use crate::claims::Claim;
 use crate::ending::{Which, end};
-use crate::private::{create, folder, names, unwritten, write_durably};
+use crate::private::{create, folder, read_json, unwritten, write_durably};
 use crate::record::{FORMAT, SERVICE as FILE, Service};
 use crate::roll::roll;
 use crate::spec::Stop;
@@ -16,6 +16,7 @@ use hive_contract::{
 };
 use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 
 /// One effect.
 ///
@@ -183,6 +184,7 @@ async fn stop(
 ) -> Result<Outcome, Failure> {
     let view = look(process, request)?;
     if view.live().is_none() && !view.folder.exists() {
+        remove_aside(&aside(&view.folder, request), context)?;
         return Ok(Outcome::nothing());
     }
     ground(process, context)?;
@@ -193,30 +195,60 @@ async fn stop(
             write_record(process, request, context, &record)?;
         }
         end(process, &request.identity, &Which::ALL, stop_of(&view), context).await?;
-        context.guard.may_write()?;
-        remove(&view)
+        remove(&view, request, context)
     };
     stopped.await.map_err(|failure| left(process, request, failure))?;
     context.event(Event::info("everything of it has ended"));
     Ok(Outcome::nothing())
 }
 
-fn remove(view: &View) -> Result<(), Failure> {
-    let gone = |result: io::Result<()>| match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(unwritten(&view.folder, &error))
-        }
-        _ => Ok(()),
+/// Takes the service's folder away, unless another step has made it its own meanwhile: this one may
+/// have slept for long. It is put aside whole before anything in it goes, so that a step that comes
+/// then finds nothing or everything.
+fn remove(view: &View, request: &Perform, context: &Context<'_>) -> Result<(), Failure> {
+    context.guard.may_write()?;
+    let still_ours = |folder: &Path| {
+        let record: Option<Service> = read_json(&folder.join(FILE))?;
+        let ours =
+            record.as_ref().map(|it| &it.token) == view.record.as_ref().map(|_| &request.token);
+        if ours { Ok(()) } else { Err(taken_meanwhile(request)) }
     };
-    for name in names(&view.folder)? {
-        if name.parse::<u32>().is_ok() {
-            gone(fs::remove_dir_all(view.folder.join(name)))?;
-        }
+    still_ours(&view.folder)?;
+    let aside = aside(&view.folder, request);
+    match fs::rename(&view.folder, &aside) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unwritten(&view.folder, &error)),
     }
-    gone(fs::remove_dir_all(&view.folder))?;
+    if let Err(failure) = still_ours(&aside) {
+        // It came between the look and the move: it gets back what is its.
+        fs::rename(&aside, &view.folder).map_err(|error| unwritten(&view.folder, &error))?;
+        return Err(failure);
+    }
+    remove_aside(&aside, context)
+}
+
+/// Where a step puts what it takes away: a name that is no service's and no other step's.
+fn aside(folder: &Path, request: &Perform) -> PathBuf {
+    folder.with_file_name(format!(".gone.{}", request.token))
+}
+
+fn remove_aside(aside: &Path, context: &Context<'_>) -> Result<(), Failure> {
+    context.guard.may_write()?;
+    match fs::remove_dir_all(aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(unwritten(aside, &error));
+        }
+        _ => {}
+    }
     // The environment's folder goes with its last service.
-    let _ = fs::remove_dir(view.folder.parent().unwrap_or(&view.folder));
+    let _ = fs::remove_dir(aside.parent().unwrap_or(aside));
     Ok(())
+}
+
+fn taken_meanwhile(request: &Perform) -> Failure {
+    let message = format!("another step has changed `{}` meanwhile", request.identity);
+    Failure::new(FailureKind::Moved, message)
 }
 
 /// Ends everything and keeps what it was, so that it can be started again.

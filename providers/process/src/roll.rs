@@ -11,7 +11,7 @@ use crate::scan::{self, Scan, Seen};
 use crate::spec::{Spec, Stop};
 use crate::start::{Starter, declared_environment};
 use crate::steps::{RESTART, SERVICE};
-use crate::view::{Run, View, moved_files};
+use crate::view::{Run, View};
 use hive_contract::{Context, Event, Failure, FailureKind, Outcome, Perform, Value};
 use secrecy::ExposeSecret;
 use std::fs;
@@ -186,7 +186,7 @@ impl Roll<'_> {
         run.lives()
             && run.launch.launched == spec.launched(replica)
             && (!self.restart || run.launch.token == request.token)
-            && moved_files(run).is_empty()
+            && run.moved.is_empty()
             && self.has_todays_secrets(run)
     }
 

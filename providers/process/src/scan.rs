@@ -78,10 +78,9 @@ pub(crate) struct Seen {
     pub(crate) started: u64,
     /// The kernel's short name of it.
     pub(crate) name: String,
-    /// What its environment says; none where it is not hive's or cannot be read.
+    /// What its environment says; none where it is not hive's, cannot be read, or was overwritten
+    /// by the process itself.
     pub(crate) carried: Option<Carried>,
-    /// Whether its environment could be read at all.
-    pub(crate) readable: bool,
 }
 
 /// All processes at about one moment.
@@ -95,7 +94,8 @@ impl Scan {
     /// Looks.
     ///
     /// # Errors
-    /// `/proc` cannot be read: then nothing can be said about any process.
+    /// Something of `/proc` cannot be read: then nothing can be said about any process, and least
+    /// of all that it has ended.
     pub(crate) fn read() -> Result<Self, Failure> {
         let boot = boot()?;
         let entries = fs::read_dir("/proc").map_err(|error| unseen(&error))?;
@@ -105,12 +105,11 @@ impl Scan {
             let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
                 continue;
             };
-            // What cannot be read any more has ended meanwhile.
-            if let Some(stat) = Stat::read(pid).filter(|stat| !stat.dead) {
+            if let Some(stat) = Stat::read(pid)?.filter(|stat| !stat.dead) {
                 // The kernel's own threads are half of all and have none.
                 let environment = match stat.parent == KERNEL {
                     true => Vec::new(),
-                    false => fs::read(format!("/proc/{pid}/environ")).unwrap_or_default(),
+                    false => told(pid, "environ")?.unwrap_or_default(),
                 };
                 let seen = Seen {
                     pid,
@@ -118,7 +117,6 @@ impl Scan {
                     started: stat.started,
                     name: stat.name,
                     carried: carried(&environment),
-                    readable: !environment.is_empty(),
                 };
                 processes.insert(pid, seen);
             }
@@ -127,14 +125,15 @@ impl Scan {
     }
 
     /// The processes of one start of one replica: those that carry its token, those below its
-    /// keeper, and the recorded first one where its environment cannot be read.
+    /// keeper, and the recorded first one, whose number, start time and boot are proof enough where
+    /// its environment cannot be read or was overwritten.
     pub(crate) fn members(&self, meant: &Meant<'_>, first: Option<&Ident>) -> Vec<Seen> {
         let of = |carried: &Carried| meant.is(carried);
         let member = |seen: &&Seen| match &seen.carried {
             Some(carried) => of(carried) && !carried.keeper,
             None => {
                 self.keeper_above(seen).is_some_and(of)
-                    || (!seen.readable && first.is_some_and(|first| self.is(seen, first)))
+                    || first.is_some_and(|first| self.is(seen, first))
             }
         };
         self.processes.values().filter(member).cloned().collect()
@@ -196,7 +195,7 @@ impl Seen {
             Err(Errno::SRCH) => return Ok(false),
             Err(error) => return Err(self.unsent(error)),
         };
-        if Stat::read(self.pid).is_none_or(|stat| stat.dead || stat.started != self.started) {
+        if Stat::read(self.pid)?.is_none_or(|stat| stat.dead || stat.started != self.started) {
             return Ok(false);
         }
         match pidfd_send_signal(&handle, signal) {
@@ -225,15 +224,24 @@ pub(crate) fn boot() -> Result<String, Failure> {
 }
 
 /// This process or another one, by number, as it is now; none when it is gone.
-pub(crate) fn ident(pid: i32, boot: &str) -> Option<Ident> {
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub(crate) fn ident(pid: i32, boot: &str) -> Result<Option<Ident>, Failure> {
     let stat = Stat::read(pid)?;
-    Some(Ident { pid, started: stat.started, boot: boot.to_owned() })
+    Ok(stat.map(|stat| Ident { pid, started: stat.started, boot: boot.to_owned() }))
 }
 
 /// Whether the process meant lives, without looking at all others.
-pub(crate) fn lives(meant: &Ident) -> bool {
-    boot().is_ok_and(|boot| boot == meant.boot)
-        && Stat::read(meant.pid).is_some_and(|it| !it.dead && it.started == meant.started)
+///
+/// # Errors
+/// `/proc` cannot be read. Never taken for "it has ended".
+pub(crate) fn lives(meant: &Ident) -> Result<bool, Failure> {
+    if boot()? != meant.boot {
+        return Ok(false);
+    }
+    let stat = Stat::read(meant.pid)?;
+    Ok(stat.is_some_and(|it| !it.dead && it.started == meant.started))
 }
 
 /// The environment of a process; none where it cannot be read.
@@ -253,6 +261,21 @@ fn unseen(error: &io::Error) -> Failure {
     Failure::new(FailureKind::Unavailable, format!("the processes cannot be seen: {error}"))
 }
 
+/// One file about a process; none where the process has ended, or is another user's that may not
+/// be looked at.
+fn told(pid: i32, file: &str) -> Result<Option<Vec<u8>>, Failure> {
+    told_or_gone(fs::read(format!("/proc/{pid}/{file}")))
+}
+
+fn told_or_gone(read: io::Result<Vec<u8>>) -> Result<Option<Vec<u8>>, Failure> {
+    let gone = [Errno::NOENT, Errno::SRCH, Errno::ACCESS, Errno::PERM];
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if Errno::from_io_error(&error).is_some_and(|it| gone.contains(&it)) => Ok(None),
+        Err(error) => Err(unseen(&error)),
+    }
+}
+
 struct Stat {
     name: String,
     dead: bool,
@@ -261,10 +284,14 @@ struct Stat {
 }
 
 impl Stat {
-    fn read(pid: i32) -> Option<Self> {
+    fn read(pid: i32) -> Result<Option<Self>, Failure> {
+        let Some(bytes) = told(pid, "stat")? else { return Ok(None) };
         // A name may be any bytes.
-        let bytes = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        Self::parse(&String::from_utf8_lossy(&bytes))
+        let stat = Self::parse(&String::from_utf8_lossy(&bytes));
+        stat.map(Some).ok_or_else(|| {
+            let message = format!("`/proc/{pid}/stat` is not what the kernel writes");
+            Failure::new(FailureKind::Malformed, message)
+        })
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -351,11 +378,38 @@ mod tests {
     #[test]
     fn this_process_is_seen_and_a_reused_number_is_not_it() {
         let scan = Scan::read().expect("reads");
-        let me = ident(i32::try_from(std::process::id()).expect("small"), &scan.boot).expect("me");
-        assert!(lives(&me) && scan.processes.contains_key(&me.pid));
+        let me = i32::try_from(std::process::id()).expect("small");
+        let me = ident(me, &scan.boot).expect("reads").expect("me");
+        assert!(lives(&me).expect("reads") && scan.processes.contains_key(&me.pid));
         let earlier = Ident { started: me.started - 1, ..me.clone() };
-        assert!(!lives(&earlier));
+        assert_eq!(lives(&earlier), Ok(false));
         let boot = Ident { boot: "another".to_owned(), ..me };
-        assert!(!lives(&boot));
+        assert_eq!(lives(&boot), Ok(false));
+    }
+
+    #[test]
+    fn only_what_is_gone_has_ended() {
+        let read = |errno: Errno| told_or_gone(Err(errno.into()));
+        for gone in [Errno::NOENT, Errno::SRCH] {
+            assert_eq!(read(gone), Ok(None));
+        }
+        for unreadable in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO] {
+            let failure = read(unreadable).expect_err("an error");
+            assert_eq!(failure.kind, FailureKind::Unavailable);
+        }
+    }
+
+    #[test]
+    fn a_recorded_process_that_overwrote_its_environment_is_known_without_its_keeper() {
+        let seen = Seen { pid: 7, parent: 1, started: 9, name: "x".to_owned(), carried: None };
+        let boot = "b".to_owned();
+        let processes = BTreeMap::from([(7, seen)]);
+        let scan = Scan { boot: boot.clone(), processes };
+        let token = Token::from_text("t");
+        let meant = Meant { token: &token, replica: 0, folder: Path::new("/f") };
+        let first = Ident { pid: 7, started: 9, boot };
+        assert_eq!(scan.members(&meant, Some(&first)).len(), 1);
+        let reused = Ident { started: 8, ..first };
+        assert!(scan.members(&meant, Some(&reused)).is_empty());
     }
 }

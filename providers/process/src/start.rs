@@ -4,14 +4,14 @@ use crate::Process;
 use crate::claims::{Claim, claim};
 use crate::ending::{Which, end};
 use crate::keeper::{Instruction, Report, keep};
-use crate::layout::file_below;
+use crate::layout::{file_below, log_folder};
 use crate::logs::length;
 use crate::private::{folder, unwritten, write, write_json};
 use crate::programs::Runnable;
 use crate::record::{FILES, FORMAT, Launch, RUN};
 use crate::scan::lives;
 use crate::spec::{Spec, main_port, port_variable};
-use crate::view::{Run, View, log_of};
+use crate::view::{Run, View};
 use hive_contract::{Context, Failure, FailureKind, Perform, Value};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
@@ -64,8 +64,8 @@ impl Starter<'_> {
             Next::Number(number) => number,
         };
         self.context.guard.may_write()?;
-        let view = self.process.view(&self.request.identity)?;
-        let instruction = self.prepare(&view, replica, number)?;
+        let service = self.process.layout.service(&self.request.identity)?;
+        let instruction = self.prepare(&service, replica, number)?;
         self.context.guard.may_write()?;
         match self.keep(replica, instruction).await? {
             Report::Started(_) => {}
@@ -120,7 +120,7 @@ impl Starter<'_> {
             let path = claims.start(&self.request.token, replica, run.number);
             match claim(&path, &Claim::Void)? {
                 // It is at it right now.
-                Claim::Keeper(keeper) if lives(&keeper) => sleep(Duration::from_millis(5)).await,
+                Claim::Keeper(keeper) if lives(&keeper)? => sleep(Duration::from_millis(5)).await,
                 Claim::Keeper(_) | Claim::Void | Claim::Begun => {
                     return Ok(Next::Number(run.number + 1));
                 }
@@ -129,10 +129,10 @@ impl Starter<'_> {
     }
 
     /// Writes all that a start needs, and says what the keeper is to do.
-    fn prepare(&self, view: &View, replica: u32, number: u32) -> Result<Instruction, Failure> {
+    fn prepare(&self, service: &Path, replica: u32, number: u32) -> Result<Instruction, Failure> {
         let Perform { token, mark, .. } = self.request;
-        let log = log_of(view, replica);
-        let run = view.folder.join(replica.to_string()).join(format!("{token}.{number}"));
+        let log = log_folder(service, replica);
+        let run = service.join(replica.to_string()).join(format!("{token}.{number}"));
         let files = run.join(FILES);
         for path in [&log, &files] {
             folder(path).map_err(|error| unwritten(path, &error))?;

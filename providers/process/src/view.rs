@@ -1,8 +1,8 @@
 //! One service as it is: its record, its starts, and what of them lives.
 
-use crate::layout::{Layout, file_below, identity, log_folder, split};
+use crate::layout::{Layout, file_below, identity, split};
 use crate::outputs;
-use crate::private::{names, read_json};
+use crate::private::{names, read_json, unread};
 use crate::record::{EXIT, Exit, FILES, FORMAT, Launch, RUN, SERVICE, STARTED, Service, Started};
 use crate::scan::{self, Carried, Meant, Scan, Seen};
 use crate::spec;
@@ -10,6 +10,7 @@ use hive_contract::value::Fields;
 use hive_contract::{Failure, FailureKind, Live, Mark, Status, Token, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// One service.
@@ -39,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) launch: Launch,
     pub(crate) started: Option<Started>,
     pub(crate) exit: Option<Exit>,
+    /// The files of it that are not as they were written, as they are, where anything of it lives.
+    pub(crate) moved: BTreeMap<String, Option<String>>,
     /// Its processes.
     pub(crate) members: Vec<Seen>,
     pub(crate) keeper: Option<Seen>,
@@ -91,9 +94,15 @@ impl Run {
         let started: Option<Started> = hint(&folder.join(STARTED))?;
         let first = started.as_ref().map(|it| &it.process);
         let meant = Meant { token: &launch.token, replica: launch.replica, folder: &layout.run };
+        let members = scan.members(&meant, first);
+        let moved = match members.is_empty() {
+            true => BTreeMap::new(),
+            false => moved_files(&folder, &launch)?,
+        };
         Ok(Some(Self {
             number,
-            members: scan.members(&meant, first),
+            moved,
+            members,
             keeper: scan.keeper(&meant).cloned(),
             exit: hint(&folder.join(EXIT))?,
             launch,
@@ -317,28 +326,41 @@ fn overlay(fields: &mut Fields, recorded: &Fields, run: &Run) {
             }
         }
     }
-    for (path, content) in moved_files(run) {
+    for (path, content) in &run.moved {
         if let Some(Value::Map(files)) = fields.get_mut("files") {
             match content {
-                Some(content) => files.insert(path, Value::Text(content)),
-                None => files.remove(&path),
+                Some(content) => files.insert(path.clone(), Value::Text(content.clone())),
+                None => files.remove(path),
             };
         }
     }
 }
 
 /// The files of a start that are not as they were written, as they are.
-pub(crate) fn moved_files(run: &Run) -> BTreeMap<String, Option<String>> {
-    let declared = run.launch.launched.get("files").and_then(Value::as_map);
+fn moved_files(
+    folder: &Path,
+    launch: &Launch,
+) -> Result<BTreeMap<String, Option<String>>, Failure> {
+    let declared = launch.launched.get("files").and_then(Value::as_map);
     let mut moved = BTreeMap::new();
     for (path, content) in declared.into_iter().flatten() {
-        let bytes = fs::read(file_below(&run.folder.join(FILES), path)).ok();
-        let live = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let file = file_below(&folder.join(FILES), path);
+        let live = match fs::read(&file) {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            // It is gone, or something else stands in its place.
+            Err(error) if is_no_file(&error) => None,
+            Err(error) => return Err(unread(&file, &error)),
+        };
         if live.as_deref() != content.as_text() {
             moved.insert(path.clone(), live);
         }
     }
-    moved
+    Ok(moved)
+}
+
+fn is_no_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | IsADirectory | NotADirectory)
 }
 
 /// The processes that carry the service's mark, or one it had, and that no start explains, and
@@ -374,9 +396,4 @@ pub(crate) fn identities(layout: &Layout, environment: &str) -> Result<Vec<Strin
     // Other providers keep theirs beside.
     let services = names.iter().filter(|name| name.starts_with("service."));
     Ok(services.map(|name| identity(environment, name)).collect())
-}
-
-/// The folder of a replica's log.
-pub(crate) fn log_of(view: &View, replica: u32) -> PathBuf {
-    log_folder(&view.folder, replica)
 }

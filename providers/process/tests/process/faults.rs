@@ -39,16 +39,12 @@ async fn a_reused_pid_is_never_taken_for_the_service() {
     kill(world.services()[0].pid, Signal::KILL);
     world.until("it and its keeper are gone", || world.all().is_empty()).await;
 
-    // A process of somebody else, with the very number and start time that is on record.
+    // A process of somebody else, with the very number that is on record.
     let mut other = Command::new("sleep").arg("1000").spawn().expect("starts");
-    let stat = fs::read_to_string(format!("/proc/{}/stat", other.id())).expect("reads");
-    let after = stat.rsplit_once(')').expect("a name").1;
-    let ticks = after.split_ascii_whitespace().nth(19).expect("a start time");
     let path = world.start_folder(0).join("started.json");
     let text = fs::read_to_string(&path).expect("reads");
     let mut started: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
     started["process"]["pid"] = json!(other.id());
-    started["process"]["started"] = json!(ticks.parse::<u64>().expect("a number"));
     fs::write(&path, started.to_string()).expect("writes");
     fs::remove_file(world.start_folder(0).join("exit.json")).expect("removes");
 
@@ -419,4 +415,52 @@ async fn a_keeper_with_half_an_instruction_does_nothing() {
     let output = keeper.wait_with_output().expect("ends");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(output.stdout, b"");
+}
+
+/// Lets a successor change the service right before the last write of a late step.
+struct Overtaken {
+    record: std::path::PathBuf,
+    keepers: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl hive_contract::provider::Guard for Overtaken {
+    fn may_write(&self) -> Result<(), hive_contract::Failure> {
+        // Nothing runs any more: what is left to do is to take the folder away.
+        if (self.keepers)() || !self.record.exists() {
+            return Ok(());
+        }
+        let text = fs::read_to_string(&self.record).expect("reads");
+        let mut record: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
+        record["token"] = json!("a-successor");
+        fs::write(&self.record, record.to_string()).expect("writes");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_late_stop_leaves_its_successors_folder_alone() {
+    let world = std::sync::Arc::new(World::new());
+    let (_, desired) = {
+        let declared = world.declared(&["idle"], "a", 1);
+        let (create, desired) = created(&world, &declared).await;
+        world.perform(&create).await.expect("starts");
+        (create, desired)
+    };
+    let stop = world.change(Action::Delete, None, Some(&desired)).await;
+    let record = world.path(".hive-run/dev/service.api/service.json");
+    let seen = world.clone();
+    let guard =
+        Overtaken { record: record.clone(), keepers: Box::new(move || !seen.all().is_empty()) };
+    let secrets = crate::world::secrets(&stop, CANARY);
+    let context = hive_contract::Context {
+        secrets: &secrets,
+        guard: &guard,
+        events: &|_| {},
+        cancel: &world.cancel,
+    };
+    let process = world.process();
+    let failure =
+        hive_contract::Provider::perform(&process, &stop, &context).await.expect_err("late");
+    assert_eq!(failure.kind, FailureKind::Moved, "{failure}");
+    assert!(record.exists(), "the successor's folder is gone");
 }
