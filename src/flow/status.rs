@@ -144,9 +144,15 @@ fn present(part: &hive_state::Part, ignore: &[hive_contract::Ignore], live: Live
             (recorded != observed).then_some(Drifted { field, recorded, observed, moved_by })
         })
         .collect();
+    let summary = match part.is_verified() {
+        true => live.status.summary,
+        false => {
+            format!("not verified: the last step was not seen to succeed; {}", live.status.summary)
+        }
+    };
     PartStatus {
-        summary: live.status.summary,
-        ready: live.status.ready,
+        summary,
+        ready: live.status.ready && part.is_verified(),
         drift,
         outputs: live.outputs,
         unreadable: false,

@@ -43,7 +43,7 @@ pub enum FoldError {
 /// Folds what a journal says into head.
 ///
 /// A step that is done leaves what the plan recorded for it, one that was taken back what head
-/// had, one that failed what it left, and one whose end is open a part that is `unsure`. A gate
+/// had, one that failed what it left, `unverified`, and one whose end is open a part that is `unsure`. A gate
 /// that did not hold before something else went on is forgotten, so that the next plan runs it.
 ///
 /// # Errors

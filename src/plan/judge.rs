@@ -240,6 +240,7 @@ impl<'a> Judge<'_, 'a> {
         let secrets = compare::moved_secrets(&wanted.fields, &held.part.secrets, &question.secrets);
         let taken_over = marks::taken_over(question, self.subject, live);
         let forced = forced(&wanted, &differences);
+        let unverified = !held.part.is_verified();
         let mut asked = Vec::new();
         let action = match self.subject.asked {
             _ if taken_over => Action::Adopt,
@@ -254,7 +255,7 @@ impl<'a> Judge<'_, 'a> {
             Some(Asked::Replace) => Action::Replace,
             _ if forced.is_some() => Action::Replace,
             Some(Asked::Run) => Action::Run,
-            _ if !differences.is_empty() || !secrets.is_empty() => Action::Update,
+            _ if !differences.is_empty() || !secrets.is_empty() || unverified => Action::Update,
             _ => Action::Keep,
         };
         asked.extend(self.asked_words(action).map(|command| Reason::Asked { command }));
@@ -262,13 +263,15 @@ impl<'a> Judge<'_, 'a> {
         let fixed = differences.iter().filter(|it| fixes(part, &it.field));
         reasons.extend(fixed.map(|it| Reason::Forced { field: it.field.clone() }));
         reasons.extend(secrets);
+        if unverified && action == Action::Update {
+            reasons.push(Reason::Unverified);
+        }
         if action == Action::Replace {
             self.may_take_away(&target, action, live)?;
         }
         // Live is as declared, and the record says something else: only the record changes.
         let stale = action == Action::Keep
-            && (held.part.unsure
-                || !compare::same_record(&wanted.fields, &held.fields, self.ignore()));
+            && !compare::same_record(&wanted.fields, &held.fields, self.ignore());
         let action = if stale { Action::Update } else { action };
         if stale {
             reasons.push(Reason::Declared);

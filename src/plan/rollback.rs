@@ -105,6 +105,7 @@ fn as_recorded(survey: &Survey<'_>, target: &Target) -> Option<Operation> {
         observed: None,
         differences: Vec::new(),
         moved_from: None,
+        unverified: false,
     };
     question.verbs.steps(&part.place, &change).into_iter().next()
 }

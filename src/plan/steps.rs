@@ -188,6 +188,7 @@ impl Pen<'_, '_> {
             observed: live.cloned(),
             differences: if anew { Vec::new() } else { self.decision.differences.clone() },
             moved_from: subject.moved_from.cloned(),
+            unverified: recorded.is_some_and(|it| !it.part.is_verified()),
             desired: Some(desired),
         };
         self.write(&wanted.part.place, &change)
@@ -205,6 +206,7 @@ impl Pen<'_, '_> {
             observed: self.decision.live.cloned(),
             differences: Vec::new(),
             moved_from: None,
+            unverified: false,
         };
         self.write(&held.part.place, &change)
     }

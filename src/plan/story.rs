@@ -94,6 +94,7 @@ impl Story<'_, '_> {
             part.outputs.extend(planned.outputs.clone());
             part.secrets = before.secrets.clone();
             part.token = before.token.clone();
+            part.unverified = !before.is_verified();
         }
         Ok(Some(part))
     }
@@ -125,7 +126,9 @@ impl Story<'_, '_> {
                     Some(Remains::Unsure) => self.unsure(step, there.or(now), begun),
                     Some(Remains::Left(outcome)) => {
                         let live = outcome.live.as_ref();
-                        live.and_then(|live| self.as_live(step, there.or(now), live, undo))
+                        let left =
+                            live.and_then(|live| self.as_live(step, there.or(now), live, undo));
+                        left.map(|part| Part { unverified: true, ..part })
                     }
                 }
             }
@@ -145,12 +148,14 @@ impl Story<'_, '_> {
         }
         let Some(left) = &record.left else { return Ok(now) };
         let live = left.live.as_ref();
-        if record.failure.is_some() || !self.is_made_by(step) {
-            return Ok(match (step.action, live) {
-                (Action::Forget, _) if record.failure.is_none() && self.is_last(step) => None,
+        let failed = record.failure.is_some();
+        if failed || !self.is_made_by(step) {
+            let left = match (step.action, live) {
+                (Action::Forget, _) if !failed && self.is_last(step) => None,
                 (_, Some(live)) => self.as_live(step, now, live, token),
                 (_, None) => None,
-            });
+            };
+            return Ok(left.map(|part| Part { unverified: part.unverified || failed, ..part }));
         }
         let Some(planned) = self.planned else { return Ok(None) };
         let mut part = self.filled(planned)?;
@@ -160,6 +165,9 @@ impl Story<'_, '_> {
             .into_iter()
             .map(|it| it.to_string())
             .collect();
+        // A mark says nothing of how the thing is.
+        let marked = step.action == Action::Adopt;
+        part.unverified = marked && now.as_ref().is_some_and(|it| !it.is_verified());
         let before = now.map(|it| it.secrets).unwrap_or_default();
         part.secrets = before.into_iter().filter(|(key, _)| named.contains(key)).collect();
         part.secrets.extend(record.secrets.clone());
@@ -268,6 +276,7 @@ impl Story<'_, '_> {
             secrets: BTreeMap::new(),
             token: None,
             unsure: false,
+            unverified: false,
         })
     }
 }
@@ -284,5 +293,6 @@ fn skeleton(planned: &PlannedPart, step: &Step) -> Part {
         secrets: BTreeMap::new(),
         token: None,
         unsure: false,
+        unverified: false,
     }
 }

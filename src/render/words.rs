@@ -84,6 +84,7 @@ pub fn reason(reason: &Reason) -> String {
         Reason::Forced { field } => format!("{field} cannot change in place"),
         Reason::Moved { from } => format!("its place was {from}"),
         Reason::Secret { reference } => format!("the value of secret {reference} is another"),
+        Reason::Unverified => "the last step was not seen to succeed".to_owned(),
         Reason::Asked { command } => format!("asked: {command}"),
     }
 }

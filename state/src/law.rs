@@ -219,10 +219,12 @@ impl StepRecord {
         let Some(left) = &self.left else { return true };
         let expected = self.begun.as_ref().and_then(|it| it.expected.clone());
         let looked_at = self.failure.as_ref().is_some_and(|it| it.remains == Remains::Unsure);
+        let token = self.begun.as_ref().map(|it| &it.token);
+        let carries = left.live.as_ref().is_some_and(|it| it.token.as_ref() == token);
         // A failed update may have moved what no fingerprint is over. What was not made, or is
         // still there, has nothing that could be taken back.
         let nothing_to_do = expected.is_none() || action == Action::Delete;
-        left.fingerprint(managed) == expected && (looked_at || nothing_to_do)
+        left.fingerprint(managed) == expected && ((looked_at && !carries) || nothing_to_do)
     }
 
     fn new(at_ms: u64) -> Self {

@@ -126,6 +126,7 @@ pub(crate) fn snapshot(before: Option<&Snapshot>, apply: &str, services: usize) 
             secrets: BTreeMap::new(),
             token: None,
             unsure: false,
+            unverified: false,
         };
         let declared = Declared {
             address: address.clone(),

@@ -74,6 +74,16 @@ pub struct Part {
     /// Whether what is live is not known: a failed step said `unsure` and nobody looked yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsure: bool,
+    /// Whether the step that last changed it failed and left this: nobody has seen it work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
+}
+
+impl Part {
+    /// Whether the step that last changed it was seen to succeed.
+    pub fn is_verified(&self) -> bool {
+        !self.unsure && !self.unverified
+    }
 }
 
 /// A rule of a snapshot that does not hold.

@@ -69,6 +69,7 @@ impl Desk {
             observed: None,
             differences: Vec::new(),
             moved_from: None,
+            unverified: false,
         };
         Perform {
             target: change.target.clone(),

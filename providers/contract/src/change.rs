@@ -90,6 +90,8 @@ pub enum Reason {
         /// The reference.
         reference: String,
     },
+    /// The step that last changed it was not seen to succeed.
+    Unverified,
     /// A person asked: `--replace`, `restart`, `adopt`, `forget`, `destroy`.
     Asked {
         /// In which words.
@@ -142,4 +144,8 @@ pub struct Change {
     /// For `Adopt` of something that hive holds under another address (`hive move`).
     #[serde(default)]
     pub moved_from: Option<Address>,
+    /// Whether the step that last changed it was not seen to succeed: also where nothing differs,
+    /// the operations of an update end only when the thing itself says that it is well.
+    #[serde(default)]
+    pub unverified: bool,
 }

@@ -64,6 +64,7 @@ impl Desk {
             recorded: None,
             differences: Vec::new(),
             moved_from: None,
+            unverified: false,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::record::{FORMAT, Service};
 use crate::scan::{self, Scan, Seen};
 use crate::spec::{Spec, Stop};
 use crate::start::{Starter, declared_environment};
-use crate::steps::{RESTART, SERVICE};
+use crate::steps::{RESTART, SERVICE, VERIFY};
 use crate::view::{Run, View};
 use hive_contract::{Context, Event, Failure, FailureKind, Outcome, Perform, Value};
 use secrecy::ExposeSecret;
@@ -49,10 +49,11 @@ pub(crate) async fn roll(
     let roll = Roll {
         restart: payload.get(RESTART) == Some(&Value::Bool(true)),
         stop: stop_of(&view),
-        rechecked: view
-            .record
-            .as_ref()
-            .is_some_and(|it| it.fields.get("health") != fields.get("health")),
+        rechecked: payload.get(VERIFY) == Some(&Value::Bool(true))
+            || view
+                .record
+                .as_ref()
+                .is_some_and(|it| it.fields.get("health") != fields.get("health")),
         starter,
     };
     roll.check_ports(&view)?;
@@ -103,7 +104,8 @@ struct Roll<'a> {
     restart: bool,
     /// How what runs is ended.
     stop: Stop,
-    /// Whether replicas that stay are asked how they are, by a health that is declared anew.
+    /// Whether replicas that stay are asked how they are: their health is declared anew, or nobody
+    /// has seen them work.
     rechecked: bool,
 }
 

@@ -21,6 +21,8 @@ pub(crate) mod verb {
 pub(crate) const SERVICE: &str = "service";
 /// Whether replicas are started anew although nothing about them differs.
 pub(crate) const RESTART: &str = "restart";
+/// Whether also the replicas that stay as they are must be healthy.
+pub(crate) const VERIFY: &str = "verify";
 /// Whether the step's mark is put on or taken off.
 pub(crate) const MARKED: &str = "marked";
 /// Another mark that is put on.
@@ -58,7 +60,16 @@ pub(crate) fn steps(change: &Change) -> Vec<Operation> {
 
 fn update(change: &Change, restart: bool) -> Option<Operation> {
     let before = recorded(change).map(|before| roll(before, false));
-    Some(back_by(roll(desired(change)?, restart), before))
+    let fields = desired(change)?;
+    let step = match (change.unverified, change.differences.is_empty()) {
+        (false, _) => roll(fields, restart),
+        (true, false) => verified(roll(fields, false)),
+        (true, true) => {
+            let title = format!("see that {} works", words(&fields));
+            verified(Operation { title, ..roll(fields, false) })
+        }
+    };
+    Some(back_by(step, before))
 }
 
 /// The mark first, so that what is changed is hive's; then whatever is not as declared.
@@ -105,6 +116,12 @@ fn roll(fields: Fields, restart: bool) -> Operation {
     let again = if restart { "restart" } else { "roll" };
     let title = format!("{again} {}", words(&fields));
     operation(verb::ROLL, title, Expects::Content, fields, restart)
+}
+
+/// Nobody has seen the replicas that stay work: they are asked too.
+fn verified(mut roll: Operation) -> Operation {
+    roll.payload.insert(VERIFY.to_owned(), Value::Bool(true));
+    roll
 }
 
 fn stop(fields: &Fields) -> Operation {
@@ -227,6 +244,7 @@ mod tests {
             observed: None,
             differences: Vec::new(),
             moved_from: None,
+            unverified: false,
         }
     }
 

@@ -50,6 +50,7 @@ impl Desk {
             observed: self.live().await,
             differences: Vec::new(),
             moved_from: None,
+            unverified: false,
         };
         let live = change.observed.as_ref();
         Perform {

@@ -4,7 +4,7 @@ use super::world::{Play, World, a, declared, done, drift, needs, set, stack};
 use crate::plan::{
     Asked, Command, Expected, Plan, PlanError, Read, Scope, Untouched, explain, guards,
 };
-use hive_contract::{Fields, Reason, Value};
+use hive_contract::{Action, Fields, Reason, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
@@ -335,7 +335,41 @@ fn an_interrupted_apply_is_unsure_and_the_next_plan_looks() {
     assert!(head.resources[&a("thing.a")].parts["main"].unsure);
     assert!(!head.whole);
     let plan = world.apply(&resources);
-    assert_eq!(done(&plan), ["create thing.b"], "what died after its effect is found");
+    assert_eq!(done(&plan), ["set thing.a", "create thing.b"], "nobody saw the first succeed");
+    assert!(world.plan(&resources).is_empty());
+}
+
+#[test]
+fn what_failed_and_is_as_declared_is_not_taken_for_done() {
+    let mut world = World::new();
+    let resources = stack([
+        declared("thing.a", r#"{"text":"a"}"#),
+        declared("thing.b", r#"{"text":"@thing.a.text"}"#),
+    ]);
+    let plan = world.plan(&resources);
+    world.play(&plan, Play::Leave(1));
+    let verified = |world: &World| {
+        let head = world.head.as_ref().expect("head");
+        head.resources[&a("thing.a")].parts["main"].is_verified()
+    };
+    for _ in 0..2 {
+        assert!(!verified(&world));
+        let plan = world.plan(&resources);
+        assert_eq!(done(&plan), ["set thing.a", "create thing.b"]);
+        let change = &plan.changes[0];
+        assert_eq!(
+            (change.action, &change.reasons[..]),
+            (Action::Update, &[Reason::Unverified][..])
+        );
+        assert!(change.differences.is_empty() && needs(&plan, 2) == [1], "its user waits");
+        // However often it fails, and whether it leaves something or not.
+        world.play(&plan, Play::Leave(1));
+        let plan = world.plan(&resources);
+        world.play(&plan, Play::Back(1));
+        assert!(!verified(&world), "a failure that leaves nothing verifies nothing");
+    }
+    world.apply(&resources);
+    assert!(verified(&world));
     assert!(world.plan(&resources).is_empty());
 }
 

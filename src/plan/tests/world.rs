@@ -4,7 +4,7 @@ use crate::plan::{
     Command, Desired, Expected, LoweredPart, OnFailure, Outputs, Plan, Question, Scope, Step,
     Verbs, check, desire, file, fold, plan,
 };
-use hive_contract::outcome::Upgraded;
+use hive_contract::outcome::{Remains, Upgraded};
 use hive_contract::value::Format;
 use hive_contract::{
     Action, Address, Change, Declared, Expects, Facts, Failure, FailureKind, FieldPath, Fields,
@@ -166,6 +166,8 @@ pub(super) enum Play {
     Back(u32),
     /// This step fails and leaves nothing; then it is left as it is.
     Halt(u32),
+    /// This step has its effect and fails; then it is left as it is.
+    Leave(u32),
     /// hive dies after this step's effect, before its record.
     Die(u32),
 }
@@ -371,8 +373,15 @@ impl Playing<'_> {
                 _ => {}
             }
             let outcome = self.perform(step, &step.operation, true);
-            if play == Play::Die(step.number) {
-                return Ending::ClosedByHand;
+            match play {
+                Play::Die(number) if number == step.number => return Ending::ClosedByHand,
+                Play::Leave(number) if number == step.number => {
+                    let failure = Failure::new(FailureKind::Unhealthy, "it does not work");
+                    let failure = failure.remains(Remains::Left(Box::new(outcome)));
+                    self.record(Record::Failed { step: number, failure });
+                    return Ending::Halted;
+                }
+                _ => {}
             }
             self.record(Record::Done {
                 step: step.number,
@@ -383,7 +392,7 @@ impl Playing<'_> {
         match play {
             // The step is not in this plan: it is taken back from its end.
             Play::Back(_) => self.back(),
-            Play::Halt(_) => Ending::Halted,
+            Play::Halt(_) | Play::Leave(_) => Ending::Halted,
             Play::On | Play::Die(_) => Ending::Applied,
         }
     }

@@ -289,3 +289,65 @@ fn adopt_without_a_name_takes_what_is_live_and_skips_the_rest() {
     lab.expect(0, &["plan", "--exit-code"]);
     assert!(lab.world().iter().filter(|it| it.0.starts_with("process")).all(|it| it.1 == "b"));
 }
+
+/// A service that is never healthy and one that needs it, where a failure leaves all as it is.
+fn never_healthy(broken: bool, grace: &str) -> String {
+    let broken = if broken { "BROKEN = \"1\", " } else { "" };
+    format!(
+        r#"
+[stack]
+name = "{{name}}"
+
+[environment]
+on_failure = "halt"
+
+[service.first]
+ports = {{ http = 8080 }}
+environment = {{ {broken}VERSION = "a", START_LOG = "{{log}}" }}
+health = {{ http = "/healthz", every = "50ms", grace = "{grace}" }}
+process = {{ command = ["witness"], stop = {{ grace = "2s" }} }}
+
+[service.second]
+uses = ["service.first"]
+environment = {{ VERSION = "a", START_LOG = "{{log}}" }}
+process = {{ command = ["witness"], stop = {{ grace = "2s" }} }}
+"#
+    )
+}
+
+#[test]
+fn p3_what_failed_is_not_taken_for_done() {
+    let lab = Lab::new(&never_healthy(true, "1s"));
+    let only_the_first = |when: &str| {
+        let addresses: Vec<String> = lab.processes().into_iter().map(|it| it.address).collect();
+        assert_eq!(addresses, ["service.first"], "{when}");
+    };
+    lab.expect(1, &["apply", "-y"]).says("not healthy");
+    only_the_first("it is left as it is");
+    lab.expect(0, &["status"]).says("not ready").says("not verified");
+    lab.expect(2, &["plan", "--exit-code"]).says("was not seen to succeed");
+    for _ in 0..2 {
+        lab.expect(1, &["apply", "-y"]).says("not healthy");
+        only_the_first("its user still waits");
+    }
+    assert_eq!(lab.starts(), 1, "it is asked, and not started anew");
+
+    lab.stack(&never_healthy(false, "20s"));
+    lab.expect(0, &["apply", "-y"]);
+    assert_eq!(lab.processes().len(), 2);
+    lab.expect(0, &["plan", "--exit-code"]);
+    assert!(!lab.expect(0, &["status"]).all().contains("not verified"));
+}
+
+#[test]
+fn p3_what_was_closed_by_hand_is_not_taken_for_done() {
+    let lab = Lab::new(&never_healthy(true, "5s"));
+    let child = lab.spawn(&["apply", "-y"]);
+    until("it starts", || lab.starts() == 1);
+    kill(child.id(), "KILL");
+    crate::lab::ended(child);
+    lab.expect(0, &["recover", "--close"]);
+    lab.expect(0, &["status"]).says("not verified");
+    lab.expect(1, &["apply", "-y"]).says("not healthy");
+    assert!(lab.processes().iter().all(|it| it.address == "service.first"));
+}

@@ -164,6 +164,7 @@ impl World {
             observed: observed.clone(),
             differences: vec![difference],
             moved_from: None,
+            unverified: false,
         };
         let operation = self.process().steps(&change, None).remove(0);
         self.request(operation, managed(desired, recorded), observed.as_ref())

@@ -31,6 +31,7 @@ fn change(target: Target, action: Action, lowered: Lowered) -> Change {
         observed: None,
         differences: Vec::new(),
         moved_from: None,
+        unverified: false,
     }
 }
 

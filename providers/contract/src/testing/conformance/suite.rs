@@ -202,6 +202,7 @@ impl<'a> Suite<'a> {
             differences: differences(desired, recorded, observed.as_ref(), &managed),
             observed,
             moved_from: None,
+            unverified: false,
         };
         let provider = self.provider();
         let operations = provider.steps(&change, None);
