@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// There is a stack already, the name is none, or the files cannot be written.
-#[expect(clippy::result_large_err, reason = "it happens once, and its caller shows it")]
 pub fn init(folder: &Path, name: &str) -> Result<Vec<PathBuf>, Problem> {
     if let Err(error) = hive_contract::address::check_name(name) {
         let help = "give the stack a name, as in `hive init shop`".to_owned();

@@ -1,6 +1,6 @@
 //! What people do every day, and what they are told when it does not go.
 
-use crate::lab::{Lab, Ran};
+use crate::lab::{Lab, Ran, ended, kill, until};
 use std::fs;
 
 const STACK: &str = "[stack]\nname = \"{name}\"\n\n[config.a]\ncontent = \"one\\n\"\n";
@@ -167,4 +167,31 @@ fn a_stale_plan_says_first_what_was_made_since() {
     lab.stack(&with("three"));
     lab.expect(0, &["apply", "-y"]);
     lab.expect(3, &["apply", "plan.json", "-y"]).says("snapshot 2 was made since the plan");
+}
+
+#[test]
+fn an_open_apply_stands_beside_the_newest_snapshot_that_there_is() {
+    let lab = Lab::new(STACK);
+    lab.expect(0, &["apply", "-y"]);
+    let slow = "\n[check.slow]\ncommand = [\"sleep\", \"30\"]\nuses = [\"config.a\"]\n";
+    lab.stack(&format!("{}{slow}", with("two")));
+    let child = lab.spawn(&["apply", "-y"]);
+    until("the first step is done", || lab.world().values().any(|it| it == "two"));
+    kill(child.id(), "KILL");
+    ended(child);
+    lab.expect(0, &["status"]).says("snapshot 1").says("and an open apply");
+    lab.expect(0, &["status", "--format", "json"]).says("\"snapshot\": 1");
+    lab.expect(0, &["plan"]).says("against snapshot 1");
+    lab.expect(0, &["recover", "--back"]);
+    assert!(!lab.expect(0, &["status"]).out.contains("open apply"));
+}
+
+#[test]
+fn what_a_replacement_is_made_of_stands_below_the_step_that_makes() {
+    let lab = Lab::new(STACK);
+    lab.expect(0, &["apply", "-y"]);
+    let plan = lab.expect(0, &["plan", "--replace", "config.a"]);
+    let made = plan.out.rfind("  replace  ").expect("two steps");
+    assert_eq!(plan.out.matches("  replace  ").count(), 2, "{plan}");
+    assert!(plan.out.find("content\n").is_some_and(|at| at > made), "{plan}");
 }
