@@ -317,11 +317,23 @@ impl<'a> Checker<'a> {
         if checked.is_none() {
             match node.table() {
                 None => self.wrong(node, is),
-                Some(_) => {
+                Some(table) => {
                     let stands = Node { at: node.at, is: scalar_is(&value) };
-                    let message =
-                        format!("this must be {}, and it is {}", is.words(), stands.words());
-                    self.findings.at(node.at, message);
+                    let (must, words) = (is.words(), stands.words());
+                    match table.get("var").and_then(|it| it.node.text()) {
+                        Some(name) => self
+                            .findings
+                            .at(
+                                node.at,
+                                format!(
+                                    "this must be {must}, and the variable `{name}` is {words}"
+                                ),
+                            )
+                            .help(format!("give it another value, by `--var {name}=…`")),
+                        None => self
+                            .findings
+                            .at(node.at, format!("this must be {must}, and it is {words}")),
+                    };
                 }
             }
         }

@@ -31,6 +31,8 @@ fn exit_1_failed_and_left_as_it_is() {
     lab.expect(1, &["apply", "-y"]).says("check.no").says("7").says("the reason");
     assert!(lab.world().values().any(|it| it == "y"), "what was begun is left");
     lab.expect(1, &["no-such-command"]);
+    let wrong = lab.expect(1, &["plan", "--only", "nope", "--format", "json"]);
+    assert!(wrong.out.starts_with("{\"format\":1,\"is\":\"error\",\"exit\":1,"), "{wrong}");
 }
 
 #[test]
@@ -48,7 +50,8 @@ fn exit_2_there_are_changes() {
 fn exit_3_refused_and_nothing_changed() {
     let lab = Lab::new(STACK);
     lab.expect(0, &["freeze", "a reason"]);
-    lab.expect(3, &["apply", "-y"]).says("a reason");
+    let refused = lab.expect(3, &["apply", "-y"]);
+    assert_eq!(refused.says("a reason").all().matches("hive unfreeze").count(), 1, "{refused}");
     assert!(lab.world().is_empty());
     lab.expect(0, &["unfreeze"]);
     lab.expect(3, &["apply"]);
@@ -61,6 +64,8 @@ fn exit_4_somebody_else_holds_the_lease() {
     let first = lab.spawn(&["apply", "-y"]);
     until("the first has begun", || lab.starts() > 0);
     lab.expect(4, &["apply", "-y"]).says("tester").says("pid");
+    let status = lab.expect(0, &["status"]);
+    assert!(!status.says("is applying now").all().contains("interrupted"), "{status}");
     assert_eq!(ended(first).code, 0);
 }
 

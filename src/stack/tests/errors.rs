@@ -238,7 +238,7 @@ fn references_to_nothing() {
         ),
         (
             "[variables]\nlevel = { default = 1 }\n[config.a]\nmode = { var = \"level\" }\ncontent = \"\"\n",
-            "stack.toml:6:8: this must be permissions in octal such as `0644`, and it is the number `1`",
+            "stack.toml:6:8: this must be permissions in octal such as `0644`, and the variable `level` is the number `1` (give it another value, by `--var level=…`)",
         ),
         (
             "[config.a]\ncontent = { env = \"X\" }\n",
