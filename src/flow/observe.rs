@@ -3,7 +3,7 @@
 use crate::plan::Desired;
 use crate::registry::Providers;
 use hive_contract::{
-    Address, Ask, AskOne, Facts, Failure, FailureKind, Observed, Pick, Sort, Target, Value,
+    Address, Ask, AskOne, Facts, Failure, FailureKind, Mark, Observed, Pick, Sort, Target, Value,
 };
 use hive_state::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,23 @@ pub async fn observe(
         look(providers, &place, &ask, &mut seen.beside).await;
     }
     seen
+}
+
+/// Everything live that carries this stack's mark, whatever its store, each once: how a lost store
+/// finds its own again. A place that cannot say is left out; what is asked of it by name says why.
+pub async fn marked(providers: &Providers) -> BTreeMap<(Address, String), Mark> {
+    let ask = Ask { marked: Some(providers.owner().clone()), ..Ask::default() };
+    let mut found = BTreeMap::new();
+    for place in providers.places().keys() {
+        let Some(provider) = providers.at(place) else { continue };
+        let Ok(answer) = provider.observe(&ask).await else { continue };
+        for live in answer.marked {
+            if let Some(mark) = live.mark {
+                found.insert((mark.address.clone(), live.identity), mark);
+            }
+        }
+    }
+    found
 }
 
 /// Asks one place, and gives its facts where it answers.

@@ -2,7 +2,7 @@
 
 use super::ask::{Ask, Want};
 use super::error::FlowError;
-use super::observe::{Seen, observe};
+use super::observe::{Seen, marked, observe};
 use super::session::Session;
 use crate::apply::{self, Folded};
 use crate::plan::{self, Asked, Command, Desired, OnFailure, Plan, Question, Scope};
@@ -96,6 +96,10 @@ impl Session {
             desired,
         };
         let mut plan = plan::plan(&question).map_err(FlowError::Plan)?;
+        if recorded.is_none() {
+            plan.lints.extend(strays(&question.desired, &providers).await);
+            plan.lints.sort();
+        }
         let explanation = ask.explain.as_ref().map(|it| plan::explain(&question, &plan, it));
         // What an open apply is folded into has no number yet: people know the one before it.
         let base = match &open {
@@ -116,6 +120,9 @@ impl Session {
         match &ask.want {
             Want::Snapshot(number) => {
                 let snapshot = self.snapshot(*number).await?;
+                if !snapshot.whole {
+                    return Err(self.partial(*number).await?);
+                }
                 self.of_snapshot(Command::Restore { snapshot: *number }, snapshot, recorded).await
             }
             Want::Before => {
@@ -219,6 +226,30 @@ impl Session {
         }
     }
 
+    /// Why a partial snapshot is not restored: it is what a failure left, and nobody wanted it.
+    async fn partial(&self, number: u64) -> Result<FlowError, FlowError> {
+        let numbers = self.ledger.snapshots().await?;
+        let mut near = Vec::new();
+        let (before, after): (Vec<u64>, Vec<u64>) = numbers.iter().partition(|it| **it < number);
+        let sides: [Vec<u64>; 2] = [before.into_iter().rev().collect(), after];
+        for side in sides {
+            for candidate in side {
+                if self.snapshot(candidate).await?.whole {
+                    near.push(candidate.to_string());
+                    break;
+                }
+            }
+        }
+        let near = match near.is_empty() {
+            true => "there is no whole one".to_owned(),
+            false => format!("the nearest whole ones: {}", near.join(", ")),
+        };
+        Ok(FlowError::Usage(format!(
+            "snapshot {number} is partial: it is what an apply left that did not come to its end; \
+             {near}"
+        )))
+    }
+
     /// The whole snapshot that `rollback` means: the newest one where head is partial, else the
     /// newest that declares something else than head. An apply that was rolled back and a restart
     /// leave a snapshot of their own that declares the same: going back to that goes nowhere.
@@ -273,8 +304,10 @@ impl Session {
         self.at.parallel.unwrap_or(PARALLEL)
     }
 
+    /// What the TOML reads of other stacks, where the plan is made of it.
     fn foreign_reads(&self, command: &Command) -> Vec<(String, String, String, Fingerprint)> {
-        let Some(stack) = self.declared.as_ref().filter(|_| *command == Command::Apply) else {
+        let of_toml = matches!(command, Command::Apply | Command::Adopt | Command::Move);
+        let Some(stack) = self.declared.as_ref().filter(|_| of_toml) else {
             return Vec::new();
         };
         let read = |it: &crate::stack::ForeignValue| {
@@ -311,6 +344,17 @@ fn scope(ask: &Ask) -> Scope {
         Want::Move(from, to) => Scope::Exactly([from.clone(), to.clone()].into()),
         _ => ask.scope.clone(),
     }
+}
+
+/// What a lost store left behind and nobody declares: no command would ever touch it.
+async fn strays(desired: &BTreeMap<Address, Desired>, providers: &Providers) -> Vec<plan::Lint> {
+    let found = marked(providers).await.into_keys();
+    let undeclared = found.filter(|(address, _)| !desired.contains_key(address));
+    let lint = |(address, identity): (Address, String)| plan::Lint {
+        address: Some(address),
+        message: format!("it carries this stack's mark and is not declared: `{identity}`"),
+    };
+    undeclared.map(lint).collect()
 }
 
 /// What `adopt` takes where nothing is named: what is live, or cannot be read, and not recorded,

@@ -1,7 +1,7 @@
 //! What is: each recorded resource beside what is live.
 
 use super::error::FlowError;
-use super::observe::observe;
+use super::observe::{marked, observe};
 use super::session::Session;
 use crate::apply::{self, Folded};
 use crate::plan::compare::{managed, with_ignored};
@@ -19,6 +19,8 @@ pub struct Status {
     pub frozen: Option<Freeze>,
     /// Who may write now.
     pub lease: Option<LeaseBody>,
+    /// What is live and carries this stack's mark where nothing is recorded, as after a lost store.
+    pub strays: Vec<Target>,
     /// Each part that something live belongs to.
     pub parts: BTreeMap<Target, PartStatus>,
 }
@@ -76,7 +78,14 @@ impl Session {
             Some(recorded) => self.parts(recorded).await?,
             None => BTreeMap::new(),
         };
-        Ok(Status { recorded, open, frozen, lease, parts })
+        let strays = match &recorded {
+            Some(_) => Vec::new(),
+            None => {
+                let found = marked(&self.providers(None).await?).await.into_keys();
+                found.map(|(address, _)| Target::main(address)).collect()
+            }
+        };
+        Ok(Status { recorded, open, frozen, lease, strays, parts })
     }
 
     async fn parts(&self, recorded: &Snapshot) -> Result<BTreeMap<Target, PartStatus>, FlowError> {

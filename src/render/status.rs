@@ -100,6 +100,11 @@ fn remarks(status: &Status, here: &Here<'_>) -> Vec<String> {
             Hold::Gone | Hold::Free => {}
         }
     }
+    for stray in &status.strays {
+        remarks.push(format!(
+            "{stray} carries this stack's mark and is not recorded: `hive adopt` takes it back"
+        ));
+    }
     remarks
 }
 
@@ -320,6 +325,7 @@ mod tests {
             open: None,
             frozen: Some(Freeze { who: "kim@laptop".into(), why: EVIL.into(), at_ms: 1_000 }),
             lease: None,
+            strays: Vec::new(),
             parts: [
                 (target("service.api"), part("2 of 2 healthy", true, vec![moved])),
                 (target("config.a"), part("gone", false, vec![gone])),

@@ -351,3 +351,18 @@ fn p3_what_was_closed_by_hand_is_not_taken_for_done() {
     lab.expect(1, &["apply", "-y"]).says("not healthy");
     assert!(lab.processes().iter().all(|it| it.address == "service.first"));
 }
+
+#[test]
+fn with_a_lost_store_what_is_live_and_not_declared_is_named() {
+    let lab = Lab::new(&shop("a"));
+    lab.expect(0, &["apply", "-y"]);
+    fs::remove_dir_all(lab.path(".hive")).expect("removes");
+    let whole = shop("a");
+    let (before, _) = whole.split_once("[service.front]").expect("a front");
+    lab.stack(before);
+    lab.expect(0, &["status"]).says("service.front carries this stack's mark");
+    lab.expect(0, &["plan", "--take-over"])
+        .says("service.front")
+        .says("carries this stack's mark and is not declared");
+    lab.expect(0, &["adopt", "-y"]).says("service.front");
+}
