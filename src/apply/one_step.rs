@@ -228,6 +228,7 @@ impl Ready<'_, '_> {
             mark: Some(self.request.mark.clone()),
             token: recorded.token.clone(),
             moved_by: Default::default(),
+            ended: Default::default(),
             status: Status { ready: true, summary: "unchanged".to_owned(), ..Status::default() },
         }))
     }

@@ -4,7 +4,7 @@ use super::error::FlowError;
 use super::observe::{marked, observe};
 use super::session::Session;
 use crate::apply::{self, Folded};
-use crate::plan::compare::{managed, with_ignored};
+use crate::plan::compare::{heeded, managed, with_ignored};
 use hive_contract::{Address, Live, Observed, Target, Value, path};
 use hive_state::{Freeze, LeaseBody, Snapshot};
 use std::collections::BTreeMap;
@@ -144,7 +144,7 @@ fn gone(part: &hive_state::Part) -> PartStatus {
 
 fn present(part: &hive_state::Part, ignore: &[hive_contract::Ignore], live: Live) -> PartStatus {
     let fields = with_ignored(&part.fields, Some(&live), ignore);
-    let drift = managed(Some(&fields), None, ignore)
+    let drift = managed(Some(&fields), None, &heeded(ignore, &live))
         .into_iter()
         .filter_map(|field| {
             let recorded = path::get(&fields, &field).cloned();

@@ -71,10 +71,19 @@ pub fn differences(views: &Views<'_>) -> Vec<Difference> {
     if same(views) {
         return Vec::new();
     }
-    managed(views.desired, views.recorded, views.ignore)
+    managed(views.desired, views.recorded, &heeded(views.ignore, views.live))
         .into_iter()
         .filter_map(|field| difference(views, field))
         .collect()
+}
+
+/// What is ignored less what ended by itself: that is nobody's decision.
+pub fn heeded(ignore: &[Ignore], live: &Live) -> Vec<Ignore> {
+    ignore.iter().filter(|it| !ended(live, &it.field)).cloned().collect()
+}
+
+fn ended(live: &Live, ignored: &FieldPath) -> bool {
+    live.ended.keys().any(|field| ignored.covers(field))
 }
 
 fn difference(views: &Views<'_>, field: FieldPath) -> Option<Difference> {
@@ -85,7 +94,10 @@ fn difference(views: &Views<'_>, field: FieldPath) -> Option<Difference> {
         return None;
     }
     let reason = match desired {
-        _ if desired == recorded => Reason::Drift,
+        _ if desired == recorded => match views.live.ended.get(&field) {
+            Some(how) => Reason::Ended { how: how.clone() },
+            None => Reason::Drift,
+        },
         Some(value) if views.unchanged || !value.is_known() => {
             dependency(views.symbolic, &field).unwrap_or(Reason::Declared)
         }
@@ -121,12 +133,13 @@ fn dependency(symbolic: Option<&Fields>, field: &FieldPath) -> Option<Reason> {
 
 /// The declared fields as they will be recorded and made: an ignored field keeps what is live.
 pub fn with_ignored(desired: &Fields, live: Option<&Live>, ignore: &[Ignore]) -> Fields {
-    keeping_ignored(Cow::Borrowed(desired), live, ignore).into_owned()
+    keeping_ignored(Cow::Borrowed(desired), None, live, ignore).into_owned()
 }
 
 /// [`with_ignored`], without a copy where nothing is ignored.
 pub(super) fn keeping_ignored<'a>(
     desired: Cow<'a, Fields>,
+    recorded: Option<&Fields>,
     live: Option<&Live>,
     ignore: &[Ignore],
 ) -> Cow<'a, Fields> {
@@ -136,8 +149,13 @@ pub(super) fn keeping_ignored<'a>(
     }
     let mut fields = desired.into_owned();
     for Ignore { field, .. } in ignore {
+        // What ended by itself comes back as it was.
+        let kept = match ended(live, field) {
+            true => recorded.unwrap_or(&fields).clone(),
+            false => live.fields.clone(),
+        };
         remove(&mut fields, field);
-        if let Some(value) = get(&live.fields, field) {
+        if let Some(value) = get(&kept, field) {
             hive_contract::path::set(&mut fields, field, value.clone());
         }
     }
@@ -215,6 +233,7 @@ mod tests {
             mark: None,
             token: None,
             moved_by: BTreeMap::from([(FieldPath::parse("a"), "ann".to_owned())]),
+            ended: BTreeMap::new(),
             status: hive_contract::Status::default(),
         }
     }

@@ -350,7 +350,7 @@ impl<'a> Judge<'_, 'a> {
         if has_output(&fields) {
             fields = Cow::Owned(known.fill(&fields));
         }
-        fields = compare::keeping_ignored(fields, live, self.ignore());
+        fields = compare::keeping_ignored(fields, before, live, self.ignore());
         Ok(Wanted { part, form: part.form, fields, ports })
     }
 

@@ -421,11 +421,11 @@ fn field(plan: &Plan, difference: &Difference, looked: bool, knows: value::Knows
         readable(&difference.observed),
         readable(&difference.desired),
     );
-    let drift = *reason == Reason::Drift;
+    let drift = matches!(reason, Reason::Drift | Reason::Ended { .. });
     let before = if drift { &observed } else { &recorded };
     let mut notes = Vec::new();
     let moved = looked && recorded.is_some() && recorded != observed;
-    if moved {
+    if moved && !matches!(reason, Reason::Ended { .. }) {
         let who = moved_by.as_deref().map_or("someone else".to_owned(), clean);
         let since = plan.base.map(|base| format!(" since snapshot {base}")).unwrap_or_default();
         let live = observed.as_ref().map_or("nothing".to_owned(), |it| brief(it, knows));

@@ -80,6 +80,7 @@ pub fn reason(reason: &Reason) -> String {
     match reason {
         Reason::Declared => "declared".to_owned(),
         Reason::Drift => "drift".to_owned(),
+        Reason::Ended { how } => how.clone(),
         Reason::Dependency { address } => format!("because {address} changes"),
         Reason::Forced { field } => format!("{field} cannot change in place"),
         Reason::Moved { from } => format!("its place was {from}"),

@@ -88,6 +88,7 @@ pub(crate) fn done(step: u32) -> Entry {
         mark: None,
         token: None,
         moved_by: BTreeMap::new(),
+        ended: BTreeMap::new(),
         status: Default::default(),
     };
     entry(Record::Done { step, outcome: Outcome::live(live), secrets: BTreeMap::new() })

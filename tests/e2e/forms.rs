@@ -109,6 +109,7 @@ fn as_recorded(
                 mark: Some(Mark { owner: owner.clone(), address: address.clone() }),
                 token: held.token.clone(),
                 moved_by: BTreeMap::new(),
+                ended: BTreeMap::new(),
                 status: hive_contract::Status::default(),
             };
             observed.insert((held.place.clone(), target), Ok(Observed::Present(live)));

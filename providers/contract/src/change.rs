@@ -70,6 +70,11 @@ pub enum Reason {
     Declared,
     /// The live object is not as recorded.
     Drift,
+    /// Something of it ended by itself.
+    Ended {
+        /// Which, and how.
+        how: String,
+    },
     /// What it is made of changes.
     Dependency {
         /// What changes.

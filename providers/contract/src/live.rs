@@ -88,6 +88,10 @@ pub struct Live {
     /// Who moved a field, where the system tells.
     #[serde(default)]
     pub moved_by: BTreeMap<FieldPath, String>,
+    /// The fields that moved because something ended by itself, and how it did: nobody has decided
+    /// it, so that no `ignore` hides it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ended: BTreeMap<FieldPath, String>,
     /// How it is.
     #[serde(default)]
     pub status: Status,

@@ -93,6 +93,7 @@ impl Raw {
             mark,
             token,
             moved_by: BTreeMap::new(),
+            ended: BTreeMap::new(),
             status,
         }
     }

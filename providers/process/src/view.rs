@@ -7,7 +7,7 @@ use crate::record::{EXIT, Exit, FILES, FORMAT, Launch, RUN, SERVICE, STARTED, Se
 use crate::scan::{self, Carried, Meant, Scan, Seen};
 use crate::spec;
 use hive_contract::value::Fields;
-use hive_contract::{Failure, FailureKind, Live, Mark, Status, Token, Value};
+use hive_contract::{Failure, FailureKind, FieldPath, Live, Mark, Status, Token, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -233,6 +233,7 @@ impl View {
             mark: self.mark(),
             token: self.token(),
             moved_by: BTreeMap::new(),
+            ended: self.ended(count, wanted),
             status: self.status(count, wanted),
         })
     }
@@ -272,6 +273,30 @@ impl View {
         fields
     }
 
+    /// That fewer run than are meant to, and how the missing ended where that is known.
+    fn ended(&self, count: i64, wanted: i64) -> BTreeMap<FieldPath, String> {
+        let suspended = self.record.as_ref().is_some_and(|record| record.suspended);
+        if count >= wanted || suspended {
+            return BTreeMap::new();
+        }
+        let mut last: BTreeMap<u32, &Run> = BTreeMap::new();
+        for run in &self.runs {
+            let before = last.get(&run.launch.replica);
+            if !before.is_some_and(|it| it.lives()) {
+                last.insert(run.launch.replica, run);
+            }
+        }
+        let known = last.values().filter(|run| !run.lives()).filter_map(|run| {
+            Some(format!("replica {} {}", run.launch.replica, run.exit.as_ref()?.words()))
+        });
+        let known: Vec<String> = known.collect();
+        let how = match known.is_empty() {
+            true => format!("{count} of {wanted} run, and nothing says how the others ended"),
+            false => known.join(", "),
+        };
+        BTreeMap::from([(FieldPath::new(["replicas"]), how)])
+    }
+
     fn status(&self, count: i64, wanted: i64) -> Status {
         let suspended = self.record.as_ref().is_some_and(|record| record.suspended);
         let mut details = BTreeSet::new();
@@ -294,9 +319,10 @@ impl View {
             details.insert("the last step did not come to its end".to_owned());
         }
         Status {
-            ready: count == wanted && !suspended,
+            ready: count == wanted && wanted > 0 && !suspended,
             summary: match suspended {
                 true => "stopped".to_owned(),
+                false if wanted == 0 && count == 0 => "stopped: it has no replicas".to_owned(),
                 false => format!("{count} of {wanted} running"),
             },
             details,

@@ -45,6 +45,7 @@ pub(crate) fn live(spot: &Spot, header: Option<Header>, body: &str) -> Live {
         mark,
         token,
         moved_by: BTreeMap::new(),
+        ended: BTreeMap::new(),
         status: Status { ready: true, summary, ..Status::default() },
     }
 }

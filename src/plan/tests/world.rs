@@ -489,6 +489,7 @@ pub(super) fn live(identity: &str, fields: Fields, mark: Option<Mark>) -> Live {
         mark,
         token: None,
         moved_by: BTreeMap::new(),
+        ended: BTreeMap::new(),
         status: Status::default(),
     }
 }

@@ -250,9 +250,32 @@ fn a_crash_is_drift_that_the_next_apply_mends() {
         lab.processes().into_iter().find(|it| it.address == "service.orders").expect("runs");
     kill(victim.pid, "KILL");
     until("it is gone", || lab.processes().len() == 2);
-    lab.expect(2, &["plan", "--exit-code"]).says("service.orders");
+    let plan = lab.expect(2, &["plan", "--exit-code"]);
+    plan.says("service.orders").says("was killed by signal 9");
+    assert!(!plan.all().contains("someone else"), "{plan}");
     lab.expect(0, &["apply", "-y"]);
     assert_eq!(lab.world(), world);
+    lab.expect(0, &["plan", "--exit-code"]);
+}
+
+#[test]
+fn a_crash_is_seen_also_where_the_number_of_replicas_is_ignored() {
+    let ignore = "[service.orders]\nignore = [{ field = \"replicas\", reason = \"scaled\" }]\n";
+    let lab = Lab::new(&shop("a").replacen("[service.orders]\n", ignore, 1));
+    lab.expect(0, &["apply", "-y"]);
+    let world = lab.world();
+    for mend in [["apply", "-y", "--"], ["restart", "service.orders", "-y"]] {
+        lab.expect(0, &["plan", "--exit-code"]);
+        for victim in lab.processes().iter().filter(|it| it.address == "service.orders") {
+            kill(victim.pid, "KILL");
+        }
+        until("they are gone", || lab.processes().len() == 1);
+        lab.expect(2, &["plan", "--exit-code"]).says("service.orders");
+        lab.expect(2, &["drift", "--exit-code"]).says("service.orders");
+        let mend: Vec<&str> = mend.into_iter().filter(|it| *it != "--").collect();
+        lab.expect(0, &mend);
+        assert_eq!(lab.world(), world, "{mend:?}");
+    }
     lab.expect(0, &["plan", "--exit-code"]);
 }
 

@@ -378,6 +378,7 @@ impl Object {
             mark: self.mark.clone(),
             token: self.token.clone(),
             moved_by: self.moved_by.clone(),
+            ended: BTreeMap::new(),
             status: Status {
                 ready: self.ready(),
                 summary: summary.to_owned(),
