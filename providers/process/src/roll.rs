@@ -279,14 +279,15 @@ impl Roll<'_> {
         Ok(())
     }
 
-    /// Removes the folders of starts that are over. The log of a replica that stays is kept.
+    /// Removes the folders of starts that are over. The log of a replica that stays is kept, and that
+    /// of the first one also where none stays: it says what happened before.
     fn clean(&self) -> Result<(), Failure> {
         self.starter.context.guard.may_write()?;
         let view = self.view()?;
         let over = |run: &&Run| !run.is_there();
         for run in view.runs.iter().filter(over) {
             let above = run.folder.parent().unwrap_or(&run.folder);
-            let path = match run.launch.replica < self.starter.spec.replicas {
+            let path = match run.launch.replica < self.starter.spec.replicas.max(1) {
                 true => &run.folder,
                 false => above,
             };

@@ -86,7 +86,10 @@ async fn only_what_differs_is_touched() {
 
     let none = world.update(&world.declared(&["idle"], "b", 0), &second).await.expect("scales");
     assert!(world.all().is_empty());
-    assert_eq!(world.live().await.expect("is recorded").fields, none.fields);
+    let live = world.live().await.expect("is recorded");
+    assert_eq!(live.fields, none.fields);
+    assert!(!live.status.ready, "{:?}", live.status);
+    assert!(world.path(".hive-run/dev/service.api/0/log").exists(), "what it said before stays");
 }
 
 #[tokio::test]
