@@ -4,7 +4,7 @@ use super::graph::Graph;
 use super::run::Steps;
 use super::work::Work;
 use crate::plan::{Step, UndoStep};
-use hive_contract::{Reversible, Undo};
+use hive_contract::Reversible;
 use hive_state::{Replay, StepRecord, StepState};
 use std::collections::BTreeSet;
 
@@ -74,14 +74,14 @@ pub(super) fn point_of_no_return(work: &Work<'_>, replay: &Replay) -> Option<(u3
     })
 }
 
+/// Why there is no way back over a step: it loses something. One that loses nothing and has no undo
+/// stays when the rest is taken back.
 fn no_way_back(step: &Step) -> Option<String> {
-    match (&step.operation.reversible, &step.operation.undo) {
-        (Reversible::Restorable { from, loses }, _) => {
+    match &step.operation.reversible {
+        Reversible::Restorable { from, loses } => {
             Some(format!("only {from} brings it back, which loses {loses}"))
         }
-        (Reversible::Irreversible { why }, _) | (Reversible::Reversible, Undo::None { why }) => {
-            Some(why.clone())
-        }
-        (Reversible::Reversible, _) => None,
+        Reversible::Irreversible { why } => Some(why.clone()),
+        Reversible::Reversible => None,
     }
 }

@@ -8,8 +8,8 @@ use hive_contract::mark::Way;
 use hive_contract::outcome::SecretPrints;
 use hive_contract::value::{outputs_in, secrets_in};
 use hive_contract::{
-    Action, Context, Event, Failure, FailureKind, Fingerprint, Live, Mark, Outcome, Perform,
-    Provider, Remains, Resolution, Secrets, Status, Task,
+    Action, Ask, AskOne, Context, Event, Failure, FailureKind, Fingerprint, Mark, Observed,
+    Outcome, Perform, Provider, Remains, Resolution, SecretRef, Secrets, Task,
 };
 use hive_state::Begun;
 use std::pin::pin;
@@ -64,15 +64,38 @@ pub(super) enum Complete {
     No,
 }
 
+/// What is recorded of a secret where nobody knows which value an effect was made of: no keyed
+/// hash, so that the next plan uses today's value.
+const NOT_KNOWN: &str = "unknown";
+
+/// The keyed hashes of the secrets that an attempt will be made of, as far as they have a value.
+pub(super) async fn prints(work: &Work<'_>, attempt: &Attempt) -> SecretPrints {
+    let operation = work.operation(attempt.begun.step, attempt.way);
+    let payload = operation.and_then(|it| work.fill(&it.payload, attempt.way));
+    let mut prints = SecretPrints::new();
+    for reference in payload.iter().flat_map(secrets_in) {
+        if let Ok(value) = work.lent.secrets.read(&reference).await
+            && let Ok(print) = work.print(&reference, &value).await
+        {
+            prints.insert(reference.to_string(), print);
+        }
+    }
+    prints
+}
+
 /// Performs an attempt.
 pub(super) async fn perform(work: &Work<'_>, attempt: &Attempt) -> Ended {
     match ready(work, attempt).await {
-        Ok(step) => step.perform().await,
+        Ok(step) => match &step.unset {
+            Some(failure) => Ended::Failed(failure.clone()),
+            None => step.perform().await,
+        },
         Err(failure) => Ended::Failed(failure),
     }
 }
 
 /// Looks up what became of an attempt whose end nobody saw, and completes it where that is wanted.
+/// Only to complete it takes its secrets.
 pub(super) async fn resolve(work: &Work<'_>, attempt: &Attempt, complete: Complete) -> Ended {
     let step = match ready(work, attempt).await {
         Ok(step) => step,
@@ -81,11 +104,14 @@ pub(super) async fn resolve(work: &Work<'_>, attempt: &Attempt, complete: Comple
     match step.resolve().await {
         Err(failure) => Ended::Unread(failure),
         Ok(Resolution::NotStarted { sealed }) => Ended::NotStarted { sealed },
-        Ok(Resolution::Done(outcome)) => step.done(outcome),
+        Ok(Resolution::Done(outcome)) => step.found_done(outcome),
         Ok(Resolution::Failed(failure)) => Ended::Failed(step.redact.failure(failure)),
         Ok(Resolution::Foreign { found }) => Ended::Foreign(step.redact.said(found)),
         Ok(Resolution::Partly { .. } | Resolution::Running { .. }) if complete == Complete::Yes => {
-            step.perform().await
+            match &step.unset {
+                Some(failure) => Ended::Unread(failure.clone()),
+                None => step.perform().await,
+            }
         }
         Ok(Resolution::Partly { facts }) => Ended::Unfinished(step.redact.said(facts)),
         Ok(Resolution::Running { .. }) => Ended::Unfinished("it is still under way".to_owned()),
@@ -112,6 +138,8 @@ struct Ready<'w, 'a> {
     secrets: Secrets,
     prints: SecretPrints,
     redact: Redact,
+    /// The first of its secrets that has no value here.
+    unset: Option<Failure>,
 }
 
 /// Fills placeholders and reads secrets, right before they are used.
@@ -141,29 +169,33 @@ async fn ready<'w, 'a>(work: &'w Work<'a>, attempt: &'w Attempt) -> Result<Ready
         secrets: Secrets::default(),
         prints: SecretPrints::new(),
         redact: Redact::default(),
+        unset: None,
     };
-    ready.read_secrets().await?;
+    ready.read_secrets().await;
     Ok(ready)
 }
 
 impl Ready<'_, '_> {
-    async fn read_secrets(&mut self) -> Result<(), Failure> {
+    async fn read_secrets(&mut self) {
         for reference in secrets_in(&self.request.operation.payload) {
-            let unset = |why: String| {
+            if let Err(why) = self.read_secret(&reference).await {
                 let message = format!("the secret {reference} cannot be used: {why}");
-                Failure::new(FailureKind::Forbidden, message)
-            };
-            let value = self.work.lent.secrets.read(&reference).await.map_err(unset)?;
-            let print = self.work.print(&reference, &value).await.map_err(unset)?;
-            self.prints.insert(reference.to_string(), print);
-            self.redact.add(&reference, &value);
-            self.secrets.insert(reference, value);
+                self.unset.get_or_insert(Failure::new(FailureKind::Forbidden, message));
+            }
         }
+    }
+
+    async fn read_secret(&mut self, reference: &SecretRef) -> Result<(), String> {
+        let value = self.work.lent.secrets.read(reference).await?;
+        let print = self.work.print(reference, &value).await?;
+        self.prints.insert(reference.to_string(), print);
+        self.redact.add(reference, &value);
+        self.secrets.insert(reference.clone(), value);
         Ok(())
     }
 
     async fn perform(&self) -> Ended {
-        if let Some(outcome) = self.live_already() {
+        if let Some(outcome) = self.live_already().await {
             return self.done(outcome);
         }
         let cancel = AtomicBool::new(false);
@@ -198,10 +230,23 @@ impl Ready<'_, '_> {
         Ended::Done(Box::new(self.redact.outcome(outcome)), self.prints.clone())
     }
 
+    /// Done by whoever began it, with the values of then.
+    fn found_done(&self, outcome: Outcome) -> Ended {
+        let then = &self.attempt.begun.secrets;
+        let named = secrets_in(&self.request.operation.payload).into_iter();
+        let prints = named.map(|reference| {
+            let reference = reference.to_string();
+            let print = then.get(&reference).cloned();
+            (reference, print.unwrap_or_else(|| NOT_KNOWN.to_owned()))
+        });
+        Ended::Done(Box::new(self.redact.outcome(outcome)), prints.collect())
+    }
+
     /// What is there, where the step would change nothing: its fields, now that they are filled,
-    /// are what the plan saw live. Only where that is certain without a call: one update by
-    /// itself, of something that the preflight has looked at, without a secret in it.
-    fn live_already(&self) -> Option<Outcome> {
+    /// are what the plan saw live, and a look says that they still are. Asked only where that is
+    /// certain: one update by itself, of something that the preflight has looked at, without a
+    /// secret in it.
+    async fn live_already(&self) -> Option<Outcome> {
         let step = self.work.step(self.attempt.begun.step).ok()?;
         let expected = self.request.expected.as_ref()?;
         let certain = self.attempt.way == Way::There
@@ -219,18 +264,14 @@ impl Ready<'_, '_> {
         if Fingerprint::of_managed(&fields, &step.managed) != *expected {
             return None;
         }
-        let head = self.work.head.as_ref()?.resources.get(&step.target.address)?;
-        let recorded = head.parts.get(&step.target.part)?;
-        Some(Outcome::live(Live {
-            identity: step.identity.clone(),
-            fields,
-            outputs: recorded.outputs.clone(),
-            mark: Some(self.request.mark.clone()),
-            token: recorded.token.clone(),
-            moved_by: Default::default(),
-            ended: Default::default(),
-            status: Status { ready: true, summary: "unchanged".to_owned(), ..Status::default() },
-        }))
+        let one = AskOne { target: step.target.clone(), identity: step.identity.clone() };
+        let ask = Ask { parts: vec![one], ..Ask::default() };
+        let mut seen = self.provider.observe(&ask).await.ok()?;
+        // Anything else is the provider's to see and to say.
+        let Ok(Observed::Present(live)) = seen.found.remove(&step.target)? else { return None };
+        let same = Fingerprint::of_managed(&live.fields, &step.managed) == *expected;
+        let ours = live.mark.as_ref() == Some(&self.request.mark);
+        (same && ours && live.status.ready).then(|| Outcome::live(live))
     }
 
     /// Waits for an effect: to its deadline and a little longer, and where it is a gate, until it

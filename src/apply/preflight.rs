@@ -27,8 +27,9 @@ pub(super) async fn check(
     replay: Option<&Replay>,
 ) -> Result<(), ApplyError> {
     let begun = begun(plan, replay);
-    let mut moved: Vec<String> =
-        plan.reads.iter().filter(|read| !recorded_holds(read, head)).map(read_words).collect();
+    let users = reads::users(head);
+    let moves = |read: &&Read| !recorded_holds(read, head, &users);
+    let mut moved: Vec<String> = plan.reads.iter().filter(moves).map(read_words).collect();
     let ask = questions(plan, &begun, replay.is_some());
     let seen = observe(lent, ask).await?;
     for read in &plan.reads {
@@ -80,15 +81,21 @@ fn begun<'p>(plan: &'p Plan, replay: Option<&Replay>) -> BTreeSet<&'p Target> {
     begun.filter_map(|(number, _)| Some(&plan.step(*number)?.target)).collect()
 }
 
+/// Who depends on what, as recorded.
+type Users<'h> = BTreeMap<&'h Address, BTreeSet<&'h Address>>;
+
 /// Whether a fact about the record is still so. Facts about anything else are.
-fn recorded_holds(read: &Read, head: Option<&Snapshot>) -> bool {
+fn recorded_holds(read: &Read, head: Option<&Snapshot>, users_of: &Users<'_>) -> bool {
     match read {
         Read::Recorded { address, fingerprint } => reads::recorded(head, address) == *fingerprint,
         Read::Output { address, output, fingerprint } => {
             reads::output(head, address, output) == *fingerprint
         }
         Read::Exists { address } => head.is_some_and(|it| it.resources.contains_key(address)),
-        Read::Users { address, users } => reads::users(head, address) == *users,
+        Read::Users { address, users } => match users_of.get(address) {
+            Some(now) => now.iter().copied().eq(users),
+            None => users.is_empty(),
+        },
         Read::Guards { fingerprint } => reads::guards(head) == *fingerprint,
         Read::Observed { .. }
         | Read::PortFree { .. }

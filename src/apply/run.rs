@@ -54,6 +54,7 @@ pub(super) async fn run(
     let mut run = Run::new(work, journal, way, steps, may);
     loop {
         run.begin_ready();
+        run.name_secrets().await;
         run.write().await?;
         run.send_off();
         if !run.wait().await? {
@@ -177,7 +178,7 @@ impl<'r, 'a> Run<'r, 'a> {
         let attempt = made.unwrap_or_else(|| self.attempts_made(step)) + 1;
         let token = Token::new(&self.work.digest, &self.work.apply, step, self.way, attempt);
         let expected = self.expected(step)?;
-        let begun = Begun { step, attempt, token, expected };
+        let begun = Begun { step, attempt, token, expected, secrets: SecretPrints::new() };
         self.record(match self.way {
             Way::There => Record::Begin(begun.clone()),
             Way::Back => Record::UndoBegin(begun.clone()),
@@ -211,6 +212,28 @@ impl<'r, 'a> Run<'r, 'a> {
         match self.fresh.get(&step).and_then(|at| self.entries.get(*at)) {
             Some(Entry { record: Record::Done { outcome, .. }, .. }) => Some(outcome),
             _ => self.journal.replay().steps.get(&step)?.left.as_ref(),
+        }
+    }
+
+    /// Says in each Begin that waits for its write which secrets the effect will be made of.
+    async fn name_secrets(&mut self) {
+        let work = self.work;
+        let begun = self.begun.iter().filter(|(_, task)| *task == Task::Perform);
+        let attempts: Vec<Attempt> = begun.map(|(attempt, _)| attempt.clone()).collect();
+        let prints = async {
+            let mut prints = BTreeMap::new();
+            for attempt in &attempts {
+                prints.insert(attempt.begun.step, one_step::prints(work, attempt).await);
+            }
+            prints
+        };
+        let prints = self.under_way.beside(prints, &mut self.ended).await;
+        for entry in &mut self.entries {
+            if let Record::Begin(begun) | Record::UndoBegin(begun) = &mut entry.record
+                && let Some(secrets) = prints.get(&begun.step)
+            {
+                begun.secrets.clone_from(secrets);
+            }
         }
     }
 

@@ -155,8 +155,8 @@ fn held_at(question: &Question<'_>, address: &Address) -> BTreeMap<String, (Plac
 fn used_by(question: &Question<'_>, address: &Address) -> BTreeSet<Address> {
     let declared = question.desired.iter().filter(|(_, it)| it.edges().contains(address));
     let mut users: BTreeSet<Address> = declared.map(|(user, _)| user.clone()).collect();
-    let recorded = reads::users(question.recorded, address).into_iter();
-    users.extend(recorded.filter(|it| !question.desired.contains_key(it)));
+    let recorded = reads::users(question.recorded).remove(address).unwrap_or_default().into_iter();
+    users.extend(recorded.filter(|it| !question.desired.contains_key(*it)).cloned());
     users
 }
 

@@ -210,7 +210,9 @@ impl<'f> Folding<'f> {
             return Ok(Folded { recorded: as_before(), whole: true });
         }
         if steps.iter().all(|it| done(self.replay, it)) {
-            return self.happened(address, before, record, steps);
+            let folded = self.happened(address, before, record, steps)?;
+            // The rest was taken back, and this stays: it was neither done nor taken back as one.
+            return Ok(Folded { whole: self.ending != Ending::RolledBack, ..folded });
         }
         let parts = self.parts(address, before, record, steps)?;
         let unsure = parts.values().any(|it| it.unsure);
@@ -263,7 +265,8 @@ impl<'f> Folding<'f> {
             .chain(record.into_iter().flat_map(|it| it.parts.keys()))
             .collect();
         let mut parts = BTreeMap::new();
-        for name in names {
+        for name in &names {
+            let name = *name;
             let target = Target { address: address.clone(), part: name.clone() };
             let story = Story {
                 replay: self.replay,
@@ -277,10 +280,18 @@ impl<'f> Folding<'f> {
             parts.extend(now.map(|part| (name.clone(), part)));
             // The object that was to be taken away after the new one was made is still there: it
             // stays recorded, as a part that nothing declares, so that the next plan deletes it.
-            parts.extend(beside.map(|part| (format!("{name}-before"), part)));
+            parts.extend(beside.map(|part| (free(&names, name), part)));
         }
         Ok(parts)
     }
+}
+
+/// A name for what was there before, which none of the parts has: one that an earlier replacement
+/// left may be there still.
+fn free(names: &BTreeSet<&String>, name: &str) -> String {
+    let first = format!("{name}-before");
+    let more = (2..).map(|number| format!("{name}-before-{number}"));
+    std::iter::once(first.clone()).chain(more).find(|it| !names.contains(it)).unwrap_or(first)
 }
 
 /// A resource that is neither as it was nor as planned; none where it was neither.

@@ -12,7 +12,7 @@ use super::scope::Selection;
 use super::survey::Survey;
 use hive_contract::{Action, Address, Fingerprint, Sort, Value};
 use hive_state::Snapshot;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The fingerprint of a resource's record; none where it is not recorded.
 pub fn recorded(snapshot: Option<&Snapshot>, address: &Address) -> Option<Fingerprint> {
@@ -25,10 +25,16 @@ pub fn output(snapshot: Option<&Snapshot>, address: &Address, output: &str) -> O
     parts.values().find_map(|part| part.outputs.get(output)).map(Fingerprint::of)
 }
 
-/// The recorded resources that depend on this one.
-pub fn users(snapshot: Option<&Snapshot>, address: &Address) -> BTreeSet<Address> {
-    let resources = snapshot.into_iter().flat_map(|it| &it.resources);
-    resources.filter(|(_, it)| it.edges.contains(address)).map(|(user, _)| user.clone()).collect()
+/// The recorded resources that depend on each other one, all at once: to ask for one after the other
+/// would read every record for each.
+pub fn users(snapshot: Option<&Snapshot>) -> BTreeMap<&Address, BTreeSet<&Address>> {
+    let mut users: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (user, recorded) in snapshot.into_iter().flat_map(|it| &it.resources) {
+        for on in &recorded.edges {
+            users.entry(on).or_default().insert(user);
+        }
+    }
+    users
 }
 
 /// The fingerprint of the recorded guards; none where nothing is recorded.
@@ -99,7 +105,11 @@ impl List<'_, '_> {
 
     /// What is live of a part, and what was chosen for it.
     fn part(&mut self, at: usize, decision: &Decision<'_>) {
-        if decision.sort != Sort::Object || decision.action == Action::Keep {
+        if decision.action == Action::Keep {
+            return;
+        }
+        self.pinned(decision);
+        if decision.sort != Sort::Object {
             return;
         }
         let subject = &self.survey.subjects[at];
@@ -142,16 +152,19 @@ impl List<'_, '_> {
         let place = &wanted.part.place;
         let ports = wanted.ports.iter();
         self.reads.extend(ports.map(|port| Read::PortFree { place: place.clone(), port: *port }));
-        self.pinned(decision);
     }
 
+    /// The pinned secrets that it is made of. A store that has no key yet has nothing that a value
+    /// could be compared with.
     fn pinned(&mut self, decision: &Decision<'_>) {
         let Some(wanted) = &decision.wanted else { return };
         let secrets = &self.survey.question.secrets;
         hive_contract::value::visit_fields(&wanted.fields, &mut |value| {
             let Value::Secret(secret) = value else { return };
             let reference = secret.to_string();
-            if let (true, Some(Some(print))) = (secret.pin, secrets.get(&reference)) {
+            if let (true, Some(Some(print))) = (secret.pin, secrets.get(&reference))
+                && !print.is_empty()
+            {
                 let print = print.clone();
                 self.reads.insert(Read::Pinned { reference, print });
             }

@@ -136,6 +136,10 @@ pub struct Begun {
     pub token: Token,
     /// The content expected live; none where nothing may be there.
     pub expected: Option<Fingerprint>,
+    /// Keyed hashes of the secrets that its effect is made of, as far as they had a value: whoever
+    /// finds it done later may see other values.
+    #[serde(default, skip_serializing_if = "SecretPrints::is_empty")]
+    pub secrets: SecretPrints,
 }
 
 /// How an apply ended.

@@ -59,6 +59,10 @@ impl Vault {
         self.values.lock().unwrap().insert(format!("env:{name}"), value.to_owned());
     }
 
+    pub(super) fn unset(&self, name: &str) {
+        self.values.lock().unwrap().remove(&format!("env:{name}"));
+    }
+
     fn print_now(&self, value: &str) -> String {
         hex(Fingerprint::of_bytes(format!("key{value}").as_bytes()).as_str().as_bytes())
     }

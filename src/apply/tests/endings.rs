@@ -199,6 +199,34 @@ async fn behind_the_point_of_no_return_it_halts_and_freezes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_loses_nothing_and_has_no_undo_stays_when_the_rest_goes_back() {
+    let bed = Bed::new();
+    let declared = vec![
+        declare("thing.a", json!({ "weight": 1 }), &[]),
+        declare("thing.b", json!({ "weight": 1 }), &["thing.a"]),
+        declare("thing.c", json!({ "doomed": "unhealthy" }), &["thing.b"]),
+    ];
+    let mut plan = bed.plan(&declared).await;
+    let step = plan.steps.iter_mut().find(|it| it.target.address.name() == "b").expect("a step");
+    step.operation.undo = Undo::None { why: "it may stay".to_owned() };
+    let number = step.number;
+    let waits = |undo: &mut crate::plan::UndoStep| {
+        if undo.needs.remove(&number) {
+            undo.needs.insert(3);
+        }
+    };
+    plan.rollback.retain(|it| it.of != number);
+    plan.rollback.iter_mut().for_each(waits);
+    let report = bed.run(&plan).await.expect("comes to an end");
+    assert_eq!((report.ending, report.frozen), (Ending::RolledBack, false), "{report:#?}");
+    let left: Vec<_> = bed.world.objects().into_keys().map(|(_, identity)| identity).collect();
+    assert_eq!(left, ["dev/thing.b"]);
+    let head = bed.head().await.expect("a head");
+    let recorded: Vec<_> = head.resources.keys().map(ToString::to_string).collect();
+    assert_eq!((recorded, head.whole), (vec!["thing.b".to_owned()], false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_does_not_go_back_over_what_is_not_known() {
     let bed = Bed::new();
     let mut declared = chain("ab", 1);
@@ -430,6 +458,26 @@ async fn an_update_that_would_change_nothing_has_no_effect() {
     assert_eq!(updates, 1, "the plan cannot know");
     assert_eq!(bed.world.objects()[&bed.spot("thing.b")], before, "no effect");
     bed.converged(&of("y"), "an update that changed nothing").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_would_change_nothing_looks_before_it_says_so() {
+    let bed = Bed::new();
+    let url = json!({ "$output": { "address": "thing.a", "output": "url" } });
+    let of = |name: &str| {
+        let fixed = json!({ "weight": 1, "immutable": { "name": name }, "settle_ms": 1000 });
+        vec![declare("thing.a", fixed, &[]), declare("thing.b", json!({ "to": url.clone() }), &[])]
+    };
+    bed.apply(&of("x")).await.expect("applies");
+    let plan = bed.plan(&of("y")).await;
+    let meddles = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let moved = Fields::from([("to".to_owned(), Value::text("elsewhere"))]);
+        bed.world.meddle(&bed.spot("thing.b"), "a passer-by", moved);
+    };
+    let (report, ()) = tokio::join!(bed.run(&plan), meddles);
+    let report = report.expect("comes to an end");
+    assert_ne!(report.ending, Ending::Applied, "what is live is not as declared: {report:#?}");
 }
 
 #[tokio::test(start_paused = true)]

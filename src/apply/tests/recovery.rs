@@ -52,6 +52,59 @@ async fn an_open_apply_goes_on_in_every_state_that_its_effect_may_be_in() {
     }
 }
 
+/// Something made of a secret, whose apply died at a boundary; and what was declared.
+async fn died_with_a_secret(at: &str) -> (Bed, [Declared; 1]) {
+    let fields = json!({ "pw": { "$secret": { "env": "PW" } }, "writes": 2 });
+    let declared = [declare("thing.a", fields, &[])];
+    let world = World::new();
+    let mut bed = Bed::of(world.copy(), MemoryStore::new());
+    bed.vault.set("PW", "one");
+    let switch = KillSwitch::never();
+    bed.arm(&switch);
+    bed.apply(&declared).await.expect("applies");
+    let boundary = switch.log().iter().position(|it| it.contains(at)).expect("reaches it") + 1;
+    let mut bed = Bed::of(world, MemoryStore::new());
+    bed.vault.set("PW", "one");
+    let switch = KillSwitch::at(boundary as u64);
+    bed.arm(&switch);
+    tokio::select! {
+        biased;
+        () = switch.dead() => {}
+        report = bed.apply(&declared) => panic!("lived: {report:?}"),
+    }
+    bed.arm(&KillSwitch::never());
+    (bed, declared)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_records_the_secret_that_the_effect_was_made_of() {
+    let (bed, declared) = died_with_a_secret("after create dev/thing.a").await;
+    bed.vault.set("PW", "two");
+    let report = bed.recover(Settle::On).await.expect("recovers").expect("was open");
+    assert_eq!(report.ending, Ending::Applied);
+    let plan = bed.plan(&declared).await;
+    assert_eq!(plan.steps.len(), 1, "what is live was made of another value: {plan:#?}");
+    bed.run(&plan).await.expect("applies");
+    bed.converged(&declared, "the value of today").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_look_up_what_is_done_takes_no_secret() {
+    let (bed, _) = died_with_a_secret("after create dev/thing.a").await;
+    bed.vault.unset("PW");
+    let report = bed.recover(Settle::On).await.expect("recovers").expect("was open");
+    assert_eq!(report.ending, Ending::Applied);
+
+    let (bed, declared) = died_with_a_secret("after create half of").await;
+    bed.vault.unset("PW");
+    let error = bed.recover(Settle::On).await.expect_err("it cannot be completed without");
+    assert!(error.to_string().contains("env:PW"), "{error}");
+    bed.vault.set("PW", "one");
+    let report = bed.recover(Settle::On).await.expect("recovers").expect("was open");
+    assert_eq!(report.ending, Ending::Applied);
+    bed.converged(&declared, "completed").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_plan_is_refused_while_one_is_open() {
     let bed = died(World::new(), &chain("ab", 1), "after create dev/thing.a").await;

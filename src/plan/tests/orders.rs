@@ -266,6 +266,25 @@ fn a_restart_runs_and_is_verified() {
 }
 
 #[test]
+fn what_does_not_run_is_not_restarted_and_what_makes_nothing_is_not_replaced() {
+    let mut world = World::new();
+    let resources =
+        stack([declared("thing.a", r#"{"still":true}"#), declared("check.a", r#"{"http":"x"}"#)]);
+    world.apply(&resources);
+    let restart = |question: &mut crate::plan::Question<'_>| {
+        question.command = Command::Restart;
+        question.asked = BTreeMap::from([(a("thing.a"), Asked::Run)]);
+    };
+    let refused = world.plan_of(&resources, restart).expect_err("refused");
+    assert_eq!(refused, [PlanError::NothingToRun(a("thing.a"))]);
+    let replace = |question: &mut crate::plan::Question<'_>| {
+        question.asked = BTreeMap::from([(a("check.a"), Asked::Replace)]);
+    };
+    let refused = world.plan_of(&resources, replace).expect_err("refused");
+    assert_eq!(refused, [PlanError::NothingToReplace(a("check.a"))]);
+}
+
+#[test]
 fn the_point_of_no_return_is_last_and_told() {
     let mut world = World::new();
     let mut resources = stack([
@@ -320,6 +339,28 @@ fn a_replacement_that_halts_halfway_forgets_nothing() {
     world.apply(&resources);
     assert_eq!(world.objects.len(), 1, "the next plan takes the other one away");
     assert!(world.plan(&resources).is_empty());
+}
+
+#[test]
+fn two_replacements_that_halt_halfway_forget_nothing_either() {
+    let mut world = World::new();
+    world.apply(&stack([declared("thing.a", r#"{"fixed":1,"first":true}"#)]));
+    let sized = |size: u8, name: &str| {
+        let fields = format!(r#"{{"fixed":{size},"name":"{name}","first":true}}"#);
+        stack([declared("thing.a", &fields)])
+    };
+    let plan = world.plan(&sized(2, "-b"));
+    world.play(&plan, Play::Halt(2));
+    let next = sized(3, "-c");
+    let plan = world.plan(&next);
+    assert_eq!(done(&plan)[0], "create thing.a", "{:?}", done(&plan));
+    world.play(&plan, Play::Halt(2));
+    assert_eq!(world.objects.len(), 3);
+    let parts = &world.head.as_ref().expect("head").resources[&a("thing.a")].parts;
+    assert_eq!(parts.keys().collect::<Vec<_>>(), ["main", "main-before", "main-before-2"]);
+    world.apply(&next);
+    assert_eq!(world.objects.len(), 1, "the next plan takes the others away");
+    assert!(world.plan(&next).is_empty());
 }
 
 #[test]

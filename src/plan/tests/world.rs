@@ -38,7 +38,7 @@ fn reference(value: Value) -> Value {
 
 /// The fields of the tiny language that mean something:
 /// `fixed` cannot change, `first` makes the new one before the old one goes, `port` asks for a
-/// port, `there` holds it at the other place, `final` cannot be taken back, `sweep` prunes.
+/// port, `there` holds it at the other place, `final` cannot be taken back, `still` does not run, `sweep` prunes.
 #[derive(Clone, Copy)]
 pub(super) struct Tiny {
     pub(super) form: u32,
@@ -102,6 +102,7 @@ impl Verbs for Tiny {
         };
         let content = Expects::Content;
         let main = match change.action {
+            Action::Run if to.contains_key("still") => return Vec::new(),
             Action::Run if gate => op("look", Expects::Anything, &to),
             Action::Create => {
                 op("create", Expects::Absent, &to).undone_by(op("delete", content, &to))
@@ -433,7 +434,7 @@ impl Playing<'_> {
 
     fn begun(&self, step: u32, attempt: u32) -> Begun {
         let token = Token::from_text(&format!("{}/{step}/{attempt}", self.apply));
-        Begun { step, attempt, token, expected: None }
+        Begun { step, attempt, token, expected: None, secrets: BTreeMap::new() }
     }
 
     fn record(&mut self, record: Record) {

@@ -11,7 +11,7 @@ fn failed(step: u32, remains: Remains) -> Record {
 
 fn undo_begin(step: u32, attempt: u32) -> Record {
     let token = Token::new(&samples::plan(), "a", step, Way::Back, attempt);
-    Record::UndoBegin(Begun { step, attempt, token, expected: None })
+    Record::UndoBegin(Begun { step, attempt, token, expected: None, secrets: SecretPrints::new() })
 }
 
 fn undo_failed(step: u32) -> Record {

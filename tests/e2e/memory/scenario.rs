@@ -281,6 +281,30 @@ fn owning() -> Vec<Scenario> {
                 ),
             )
         },
+        Scenario {
+            meanwhile: |lab| {
+                for name in ["thing.found", "thing.lost"] {
+                    let found = Fields::from([("weight".to_owned(), Value::Int(3))]);
+                    lab.world.meddle(&lab.spot(name), "somebody", found);
+                }
+            },
+            ending: Ending::RolledBack,
+            ..scenario(
+                "adopt, rolled back",
+                vec![stack(base())],
+                Wish::about(
+                    Command::Adopt,
+                    base_with([
+                        thing("found").with("weight", 4),
+                        thing("lost").uses("thing.found").with("doomed", "unhealthy"),
+                    ]),
+                    &[
+                        ("thing.found", Asked::Adopt { take_over: false }),
+                        ("thing.lost", Asked::Adopt { take_over: false }),
+                    ],
+                ),
+            )
+        },
         scenario(
             "forget",
             vec![stack(base())],
