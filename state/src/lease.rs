@@ -180,19 +180,19 @@ impl Ledger {
         by: &str,
     ) -> Result<Option<LeaseBody>, LedgerError> {
         loop {
-            let (was, version) = match self.lease_file().await {
-                Ok(Some(found)) => found,
+            let (was, version, damaged) = match self.lease_file().await {
+                Ok(Some((was, version))) => (was, version, false),
                 Ok(None) => return Ok(None),
                 // What nobody can read, nobody can be held by: the journals say what to seal.
                 Err(LedgerError::Damaged(_)) => {
                     match self.store.read(&self.layout.lease()).await? {
-                        Some(found) => (self.without_lease().await?, found.version),
+                        Some(found) => (self.without_lease().await?, found.version, true),
                         None => return Ok(None),
                     }
                 }
                 Err(error) => return Err(error),
             };
-            if was.holder.is_none() && was.unsealed.is_empty() {
+            if was.holder.is_none() && was.unsealed.is_empty() && !damaged {
                 return Ok(None);
             }
             let epoch = was.epoch + 1;

@@ -70,6 +70,17 @@ fn exit_4_somebody_else_holds_the_lease() {
 }
 
 #[test]
+fn a_damaged_lease_can_be_broken() {
+    let lab = Lab::new(STACK);
+    lab.expect(0, &["apply", "-y"]);
+    lab.write(".hive/dev/lease.json", "{ half");
+    lab.expect(3, &["lease", "break"]);
+    lab.expect(0, &["lease", "break", "-y"]).says("the lease is free");
+    lab.write(".hive-run/dev/config/a", "by hand\n");
+    lab.expect(0, &["apply", "-y"]);
+}
+
+#[test]
 fn exit_5_failed_and_rolled_back() {
     let lab = Lab::new(STACK);
     lab.expect(0, &["apply", "-y"]);

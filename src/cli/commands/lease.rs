@@ -7,7 +7,7 @@ use crate::cli::ended::Ended;
 use crate::cli::exit::Exit;
 use crate::render::clean::clean;
 use crate::render::lease;
-use hive_state::{Hold, Holder};
+use hive_state::{Hold, Holder, LedgerError};
 use std::path::PathBuf;
 
 /// Shows who may write, or takes it from them.
@@ -39,18 +39,27 @@ async fn show(desk: &Desk, args: Reading) -> Result<Exit, Ended> {
 async fn take(desk: &Desk, folder: Option<PathBuf>, yes: bool) -> Result<Exit, Ended> {
     let folder = desk.folder(folder.as_deref())?;
     let session = desk.open_store(folder, None).await?;
-    let now = session.ledger.lease_now().await?;
-    let hold = now.as_ref().map_or(Hold::Free, |it| it.hold(desk.now_ms()));
-    let Some(holder) = now.and_then(|it| it.holder) else {
-        desk.screen.result("nobody holds the lease\n");
-        return Ok(Exit::Done);
+    let question = match session.ledger.lease_now().await {
+        Ok(now) => {
+            let hold = now.as_ref().map_or(Hold::Free, |it| it.hold(desk.now_ms()));
+            let Some(holder) = now.and_then(|it| it.holder) else {
+                desk.screen.result("nobody holds the lease\n");
+                return Ok(Exit::Done);
+            };
+            let held = match hold {
+                Hold::Gone => "held the lease and is gone",
+                _ => "holds the lease and will fail at its next write",
+            };
+            let Holder { who, pid, host, .. } = &holder;
+            clean(&format!("{who} (pid {pid} on {host}) {held}. Take it?"))
+        }
+        // Whoever holds it cannot renew it any more.
+        Err(LedgerError::Damaged(damage)) => clean(&format!(
+            "{damage}. Who holds the lease cannot be read; whoever does fails at its next write. \
+             Take it?"
+        )),
+        Err(error) => return Err(error.into()),
     };
-    let held = match hold {
-        Hold::Gone => "held the lease and is gone",
-        _ => "holds the lease and will fail at its next write",
-    };
-    let Holder { who, pid, host, .. } = &holder;
-    let question = clean(&format!("{who} (pid {pid} on {host}) {held}. Take it?"));
     confirm(desk, &question, yes, false)?;
     let broken = session.ledger.break_lease(&session.clock, &session.at.who).await?;
     match broken {

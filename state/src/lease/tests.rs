@@ -250,6 +250,18 @@ async fn a_damaged_lease_is_refused_and_can_be_broken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_damaged_lease_of_nobody_is_mended_by_breaking_it() {
+    let store = MemoryStore::new();
+    let (it, clock) = (ledger(&store), Paused::new());
+    let lease = acquire(&it, &clock, alive("me@here")).await.expect("is free");
+    lease.release().await.expect("releases");
+    store.poke("dev/lease.json", b"{ half");
+    it.break_lease(&clock, "you@here").await.expect("breaks").expect("was there");
+    assert!(it.lease_now().await.is_ok(), "it can be read again");
+    acquire(&it, &clock, alive("new@here")).await.expect("is free");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_somebody_removed_starts_behind_what_was() {
     let store = MemoryStore::new();
     let (it, clock) = (ledger(&store), Paused::new());
