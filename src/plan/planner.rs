@@ -30,6 +30,10 @@ pub fn plan(question: &Question<'_>) -> Result<Plan, Vec<PlanError>> {
         return Err(errors);
     }
     let drafts = Drafts::new(&survey, verdicts, selection);
+    let errors = drafts.cannot_run(&survey, selection);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
     let steps = match drafts.is_empty() {
         true => Vec::new(),
         false => {
@@ -189,6 +193,9 @@ fn objections(survey: &Survey<'_>, considered: &Considered<'_>) -> Vec<PlanError
             }
             (Some(Asked::Run), Sort::Gate | Sort::Notice) => {
                 errors.push(PlanError::NothingToRun(subject.address.clone()));
+            }
+            (Some(Asked::Replace), _) => {
+                errors.push(PlanError::NothingToReplace(subject.address.clone()));
             }
             _ => {}
         }

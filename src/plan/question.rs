@@ -157,6 +157,9 @@ pub enum PlanError {
         _ => "it does not run",
     })]
     NothingToRun(Address),
+    /// What `--replace` was asked for makes nothing.
+    #[error("`{0}` makes nothing live, so there is nothing to replace")]
+    NothingToReplace(Address),
     /// What `move` was asked for.
     #[error("`{from}` cannot be moved to `{to}`: {why}")]
     Move {

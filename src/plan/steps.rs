@@ -3,7 +3,7 @@
 use super::decide::{Decision, Verdict};
 use super::graph::{Graph, Order, Rank};
 use super::model::{Expected, Step};
-use super::question::PlanError;
+use super::question::{Asked, PlanError};
 use super::scope::Selection;
 use super::survey::Survey;
 use hive_contract::{
@@ -100,6 +100,20 @@ impl Drafts {
             }
         }
         lane
+    }
+
+    /// What `restart` was asked for and its provider has no operation for.
+    pub(super) fn cannot_run(&self, survey: &Survey<'_>, selection: &Selection) -> Vec<PlanError> {
+        let steps = |at: &usize| {
+            let lanes = self.lanes.get(at).into_iter().flatten();
+            lanes.map(|it| it.ready.len() + it.late.len()).sum::<usize>()
+        };
+        let subjects = survey.subjects.iter().enumerate();
+        let asked = subjects.filter(|(at, subject)| {
+            matches!(subject.asked, Some(Asked::Run)) && selection.chosen[*at]
+        });
+        let idle = asked.filter(|(at, _)| steps(at) == 0);
+        idle.map(|(_, subject)| PlanError::NothingToRun(subject.address.clone())).collect()
     }
 
     /// Whether any resource has a step.

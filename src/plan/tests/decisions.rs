@@ -318,6 +318,23 @@ fn an_ignored_field_is_somebody_elses() {
 }
 
 #[test]
+fn a_pinned_secret_is_bound_also_in_a_check_and_not_before_there_is_a_key() {
+    let mut world = World::new();
+    let mut check = declared("check.a", "{}");
+    let pinned = Value::Secret(SecretRef { pin: true, ..SecretRef::env("PW") });
+    check.fields.insert("pw".to_owned(), pinned);
+    let resources = stack([check]);
+    let print = |value: &str| BTreeMap::from([("env:PW".to_owned(), Some(value.to_owned()))]);
+    world.secrets = print("print-1");
+    let bound = Read::Pinned { reference: "env:PW".to_owned(), print: "print-1".to_owned() };
+    assert!(world.plan(&resources).reads.contains(&bound));
+    world.secrets = print("");
+    let plan = world.plan(&resources);
+    assert_eq!(plan.secrets["env:PW"], SecretSeen::New);
+    assert!(!plan.reads.iter().any(|it| matches!(it, Read::Pinned { .. })), "{:?}", plan.reads);
+}
+
+#[test]
 fn a_secret_that_moved_is_used_anew_and_one_unseen_compares_nothing() {
     let mut world = World::new();
     let mut thing = declared("thing.a", "{}");
