@@ -77,13 +77,7 @@ pub(crate) fn opened(apply: &str) -> Entry {
 
 pub(crate) fn begin(step: u32, attempt: u32) -> Entry {
     let token = Token::new(&plan(), "a", step, Way::There, attempt);
-    entry(Record::Begin(Begun {
-        step,
-        attempt,
-        token,
-        expected: None,
-        secrets: SecretPrints::new(),
-    }))
+    entry(Record::Begin(Begun { step, attempt, token, expected: None, secrets: BTreeMap::new() }))
 }
 
 pub(crate) fn done(step: u32) -> Entry {

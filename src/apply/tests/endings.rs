@@ -398,6 +398,20 @@ async fn an_adopt_is_taken_back_whatever_its_undo_expects() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mark_of_an_adopt_whose_answer_was_lost_is_taken_off_again() {
+    let bed = Bed::new();
+    bed.world.meddle(&bed.spot("thing.a"), "somebody", Fields::new());
+    let picture = bed.picture();
+    let declared = [declare("thing.a", json!({}), &[])];
+    let plan = bed.adopting("thing.a", &declared).await;
+    bed.world.script("dev/thing.a", [Fault::Lost { effect: true }]);
+    let report = bed.run(&plan).await.expect("comes to an end");
+    assert_eq!(report.ending, Ending::RolledBack, "{report:#?}");
+    assert_eq!(bed.picture(), picture, "no mark stays behind");
+    assert!(bed.head().await.is_none_or(|it| it.resources.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_check_of_the_way_back_runs_behind_what_it_looks_at() {
     let bed = Bed::new();
     let of = |weight: i64, doomed: bool| {
