@@ -283,10 +283,8 @@ fn owning() -> Vec<Scenario> {
         },
         Scenario {
             meanwhile: |lab| {
-                for name in ["thing.found", "thing.lost"] {
-                    let found = Fields::from([("weight".to_owned(), Value::Int(3))]);
-                    lab.world.meddle(&lab.spot(name), "somebody", found);
-                }
+                let found = Fields::from([("weight".to_owned(), Value::Int(3))]);
+                lab.world.meddle(&lab.spot("thing.found"), "somebody", found);
             },
             ending: Ending::RolledBack,
             ..scenario(
@@ -296,12 +294,9 @@ fn owning() -> Vec<Scenario> {
                     Command::Adopt,
                     base_with([
                         thing("found").with("weight", 4),
-                        thing("lost").uses("thing.found").with("doomed", "unhealthy"),
+                        thing("extra").uses("thing.found").with("doomed", "unhealthy"),
                     ]),
-                    &[
-                        ("thing.found", Asked::Adopt { take_over: false }),
-                        ("thing.lost", Asked::Adopt { take_over: false }),
-                    ],
+                    &[("thing.found", Asked::Adopt { take_over: false })],
                 ),
             )
         },
