@@ -281,25 +281,6 @@ fn owning() -> Vec<Scenario> {
                 ),
             )
         },
-        Scenario {
-            meanwhile: |lab| {
-                let found = Fields::from([("weight".to_owned(), Value::Int(3))]);
-                lab.world.meddle(&lab.spot("thing.found"), "somebody", found);
-            },
-            ending: Ending::RolledBack,
-            ..scenario(
-                "adopt, rolled back",
-                vec![stack(base())],
-                Wish::about(
-                    Command::Adopt,
-                    base_with([
-                        thing("found").with("weight", 4),
-                        thing("extra").uses("thing.found").with("doomed", "unhealthy"),
-                    ]),
-                    &[("thing.found", Asked::Adopt { take_over: false })],
-                ),
-            )
-        },
         scenario(
             "forget",
             vec![stack(base())],
