@@ -53,10 +53,8 @@ impl Session {
     }
 
     fn of(at: Where, declared: Stack) -> Self {
-        let mut ledger = ledger(&at, &declared.store, &declared.name);
-        if let Some(duration_ms) = declared.lease_ms {
-            ledger = ledger.with_terms(LeaseTerms { duration_ms, ..LeaseTerms::default() });
-        }
+        let ledger = ledger(&at, &declared.store, &declared.name);
+        let ledger = on_terms(ledger, declared.lease_ms);
         let secrets = Reader::new(at.folder.clone(), at.variable.clone(), ledger.clone());
         let stack = declared.name.clone();
         let at = Where { parallel: at.parallel.or(declared.parallel), ..at };
@@ -71,11 +69,19 @@ impl Session {
         let outline = stack::outline(&at.folder, &at.environment);
         let folder = outline.store.unwrap_or_else(|| stack::STORE.to_owned());
         let recorded = recorded_name(&at, &folder).await?;
+        // Where a file cannot be read, the store is a guess, and good only if it is the right one.
+        if let Some(broken) = outline.broken.filter(|_| recorded.is_none()) {
+            return Err(FlowError::Usage(format!(
+                "`{broken}` cannot be read, so where the store of {} is is not known: mend that \
+                 file first (`hive validate` shows where)",
+                at.full_environment()
+            )));
+        }
         let stack = match (outline.name, recorded) {
             (Some(name), _) | (None, Some(name)) => name,
             (None, None) => return Err(FlowError::NoStack(at.folder.clone())),
         };
-        let ledger = ledger(&at, &folder, &stack);
+        let ledger = on_terms(ledger(&at, &folder, &stack), outline.lease_ms);
         let at = Where { parallel: at.parallel.or(outline.parallel), ..at };
         let secrets = Reader::new(at.folder.clone(), at.variable.clone(), ledger.clone());
         Ok(Self { at, stack, declared: None, ledger, secrets, clock: SystemClock })
@@ -153,6 +159,14 @@ fn parse(at: &Where) -> Result<Parsed, FlowError> {
     let Where { folder, environment, instance, vars, env_vars, path, .. } = at;
     stack::parse(folder, environment, instance.as_deref(), vars, env_vars, path.as_deref())
         .map_err(FlowError::Stack)
+}
+
+/// The same with the lease's duration, where the stack says one.
+fn on_terms(ledger: Ledger, lease_ms: Option<u64>) -> Ledger {
+    match lease_ms {
+        Some(duration_ms) => ledger.with_terms(LeaseTerms { duration_ms, ..LeaseTerms::default() }),
+        None => ledger,
+    }
 }
 
 fn ledger(at: &Where, folder: &str, stack: &str) -> Ledger {

@@ -1,5 +1,6 @@
 //! The few words of a stack that the ways back need, also when the rest of its TOML is wrong.
 
+use super::duration;
 use super::problem::Findings;
 use super::read::{self, STACK_FILE};
 use super::tree::{self, Node, Table};
@@ -17,14 +18,25 @@ pub struct Outline {
     pub store: Option<String>,
     /// How many steps may run at once, where the stack says so.
     pub parallel: Option<u32>,
+    /// How long the lease holds, in milliseconds, where the stack says so.
+    pub lease_ms: Option<u64>,
+    /// A file that is there and cannot be read or is no TOML: what it says of the store is not
+    /// known.
+    pub broken: Option<String>,
 }
 
-/// Reads what can be read for an environment, with or without its instance; a missing or broken
-/// file gives nothing and is no error here.
+/// Reads what can be read for an environment, with or without its instance; a missing file gives
+/// nothing, and a broken one is named.
 pub fn outline(folder: &Path, environment: &str) -> Outline {
     let environment = environment.split('+').next().unwrap_or_default();
     let files = [format!("{environment}.toml"), STACK_FILE.to_owned()];
-    let tables: Vec<Table> = files.iter().filter_map(|file| table(&folder.join(file))).collect();
+    let read: Vec<(&String, Option<Table>)> = files
+        .iter()
+        .filter(|file| folder.join(file).symlink_metadata().is_ok())
+        .map(|file| (file, table(&folder.join(file))))
+        .collect();
+    let broken = read.iter().find(|(_, table)| table.is_none()).map(|(file, _)| (*file).clone());
+    let tables: Vec<Table> = read.into_iter().filter_map(|(_, table)| table).collect();
     let node = |section: &str, key: &str| {
         let mut sections = tables.iter().filter_map(|table| table.get(section)?.node.table());
         sections.find_map(|section| Some(&section.get(key)?.node))
@@ -32,7 +44,10 @@ pub fn outline(folder: &Path, environment: &str) -> Outline {
     let word = |section: &str, key: &str| node(section, key)?.text().map(str::to_owned);
     let parallel = node("stack", "parallel").and_then(Node::int);
     let parallel = parallel.and_then(|it| u32::try_from(it).ok()).filter(|it| *it > 0);
-    Outline { name: word("stack", "name"), store: word("state", "folder"), parallel }
+    let lease_ms = word("state", "lease").and_then(|it| duration::milliseconds(&it));
+    let lease_ms = lease_ms.and_then(|it| u64::try_from(it).ok()).filter(|it| *it >= 1_000);
+    let (name, store) = (word("stack", "name"), word("state", "folder"));
+    Outline { name, store, parallel, lease_ms, broken }
 }
 
 fn table(path: &Path) -> Option<Table> {
@@ -59,6 +74,8 @@ mod tests {
         assert_eq!(seen("staging+x"), pair("s", "b"));
         assert_eq!(seen("bad"), pair("s", "a"));
         assert_eq!(outline(folder.path(), "staging").parallel, Some(3));
+        assert_eq!(outline(folder.path(), "staging").broken, None);
+        assert_eq!(outline(folder.path(), "bad").broken.as_deref(), Some("bad.toml"));
         assert_eq!(outline(&folder.path().join("gone"), "dev"), Outline::default());
     }
 }

@@ -192,3 +192,18 @@ fn a_command_of_a_service_that_does_not_exist() {
     ));
     ran.says("no-such-program").says("stack.toml:8:");
 }
+
+#[test]
+fn a_broken_file_is_never_read_as_another_store() {
+    let lab = Lab::new(RIGHT);
+    lab.write("production.toml", "[state]\nfolder = \"elsewhere\"\n");
+    lab.expect(0, &["apply", "-y", "-e", "production"]);
+    lab.write("production.toml", "[state\nfolder = \"elsewhere\"\n");
+    lab.expect(1, &["freeze", "-e", "production", "why"]).says("production.toml");
+    assert!(!lab.path(".hive").exists(), "the freeze went into a store that is not production's");
+    // Where the store is known all the same, the ways back need no TOML that is right.
+    lab.write("production.toml", "");
+    lab.expect(0, &["apply", "-y"]);
+    lab.stack("[stack");
+    lab.expect(0, &["freeze", "why"]);
+}
