@@ -140,6 +140,18 @@ def report(hives, terraforms, engines, version):
             f"| {it['steps']:,} | {it['journal']} | {it['micros_per_step']:.0f} µs "
             f"| {it['syncs']:,} synced groups |"
         )
+    if 10_000 in hives:
+        seconds, mb = hives[10_000]["plan"]
+        lines += [
+            "",
+            "## Against the goals",
+            "| what | goal | measured |",
+            "|---|---|---|",
+            f"| plan without changes, 10,000 resources, time | under 1 s | {seconds:.2f} s |",
+            f"| the same, memory | under 100 MB | {mb:.0f} MB |",
+            "| engine time for a step, journal synced | under 1 ms, the same at 100 and at 100,000 "
+            "| see above |",
+        ]
     lines += ["", f"`hive --version`: {version:.1f} ms (median of 21, goal: under 10 ms).", ""]
     return "\n".join(lines)
 
