@@ -2,7 +2,7 @@
 
 use crate::plan::{BoundFile, Plan, Read};
 use crate::registry::Providers;
-use hive_contract::{Address, Event, Failure, FailureKind, SecretRef, Target, Task};
+use hive_contract::{Address, Event, Failure, SecretRef, Target, Task};
 use hive_state::{Clock, Ending, Ledger, LedgerError};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -260,9 +260,4 @@ pub fn read_words(read: &Read) -> String {
         Read::Foreign { stack, output, .. } => format!("`{output}` of the stack `{stack}` moved"),
         Read::Pinned { reference, .. } => format!("the pinned secret {reference} moved"),
     }
-}
-
-/// Whether a failure means that this hive may write no more.
-pub fn expired(failure: &Failure) -> bool {
-    failure.kind == FailureKind::Expired
 }

@@ -1,9 +1,10 @@
 //! One batched read for each place.
 
 use crate::plan::Desired;
+use crate::plan::fill::has_choice;
 use crate::registry::Providers;
 use hive_contract::{
-    Address, Ask, AskOne, Facts, Failure, FailureKind, Mark, Observed, Pick, Sort, Target, Value,
+    Address, Ask, AskOne, Facts, Failure, FailureKind, Mark, Observed, Sort, Target,
 };
 use hive_state::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,7 +125,7 @@ fn questions(
     for (address, wanted) in desired {
         for (part, wanted) in &wanted.parts {
             let ask = questions.entry(wanted.place.clone()).or_default();
-            ask.facts |= chooses(&wanted.lowered.fields);
+            ask.facts |= has_choice(&wanted.lowered.fields);
             let target = Target { address: address.clone(), part: part.clone() };
             if wanted.lowered.sort == Sort::Object
                 && !asked.contains(&(wanted.place.clone(), target.clone()))
@@ -135,14 +136,6 @@ fn questions(
     }
     questions.retain(|_, ask| !ask.parts.is_empty() || ask.facts);
     questions
-}
-
-fn chooses(fields: &hive_contract::Fields) -> bool {
-    let mut found = false;
-    hive_contract::value::visit_fields(fields, &mut |value| {
-        found |= matches!(value, Value::Pick(Pick::Port { .. }));
-    });
-    found
 }
 
 fn unreachable_place(place: &str) -> Failure {

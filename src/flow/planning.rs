@@ -5,7 +5,7 @@ use super::error::FlowError;
 use super::observe::{Seen, marked, observe};
 use super::session::Session;
 use crate::apply::{self, Folded};
-use crate::plan::{self, Asked, Command, Desired, OnFailure, Plan, Question, Scope};
+use crate::plan::{self, Asked, Command, Desired, Plan, Question, Scope};
 use crate::registry::Providers;
 use crate::stack::Stack;
 use hive_contract::value::secrets_in;
@@ -80,7 +80,7 @@ impl Session {
             places: providers.places(),
             verbs: &providers,
             secrets: self.prints(&desired).await?,
-            on_failure: on_failure(&source.guards),
+            on_failure: plan::guards::on_failure(&source.guards).unwrap_or_default(),
             guards: source.guards,
             variables: source.variables,
             files: source.files,
@@ -327,13 +327,6 @@ fn declare_the_same(one: &Snapshot, other: &Snapshot) -> bool {
         each.map(|(address, held)| (address.clone(), held.declared.clone())).collect()
     };
     declared(one) == declared(other)
-}
-
-fn on_failure(guards: &Fields) -> OnFailure {
-    match guards.get("on_failure").and_then(Value::as_text) {
-        Some("halt") => OnFailure::Halt,
-        _ => OnFailure::Rollback,
-    }
 }
 
 fn scope(ask: &Ask) -> Scope {
