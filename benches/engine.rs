@@ -60,7 +60,7 @@ fn providers(world: &World) -> Providers {
 
 async fn planned(size: u32, providers: &Providers) -> Plan {
     let desired = plan::desire(&declared(size), providers).expect("a right stack");
-    let Seen { observed, beside, facts } = observe(providers, &desired, None).await;
+    let Seen { observed, beside, facts } = observe(providers, &Nothing, &desired, None).await;
     let question = Question {
         command: Command::Apply,
         owner: providers.owner().clone(),

@@ -8,6 +8,7 @@ mod folded;
 mod graph;
 mod guard;
 mod lease_keeper;
+mod look;
 pub mod model;
 mod one_step;
 mod preflight;
@@ -24,5 +25,6 @@ mod work;
 
 pub use begin::apply;
 pub use folded::{Folded, folded, open_plan};
+pub use look::look;
 pub use model::*;
 pub use recover::recover;

@@ -264,9 +264,14 @@ impl Ready<'_, '_> {
         if Fingerprint::of_managed(&fields, &step.managed) != *expected {
             return None;
         }
-        let one = AskOne { target: step.target.clone(), identity: step.identity.clone() };
+        let one = AskOne {
+            target: step.target.clone(),
+            identity: step.identity.clone(),
+            access: step.access.clone(),
+        };
         let ask = Ask { parts: vec![one], ..Ask::default() };
-        let mut seen = self.provider.observe(&ask).await.ok()?;
+        let mut seen =
+            super::look::look(&*self.provider, self.work.lent.secrets, &ask).await.ok()?;
         // Anything else is the provider's to see and to say.
         let Ok(Observed::Present(live)) = seen.found.remove(&step.target)? else { return None };
         let same = Fingerprint::of_managed(&live.fields, &step.managed) == *expected;

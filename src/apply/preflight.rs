@@ -3,6 +3,7 @@
 //! Everything that moved is found at once, and named by its address. Live objects are read in one
 //! question a place.
 
+use super::look::look;
 use super::model::{ApplyError, Lent, read_words};
 use super::under_way::UnderWay;
 use crate::plan::{Plan, Read, reads};
@@ -121,9 +122,13 @@ fn questions(plan: &Plan, begun: &BTreeSet<&Target>, resumed: bool) -> Questions
     let mut asked = BTreeSet::new();
     for read in &plan.reads {
         match read {
-            Read::Observed { target, place, identity, .. } if !begun.contains(target) => {
+            Read::Observed { target, place, identity, access, .. } if !begun.contains(target) => {
                 let second = !asked.insert((place, target));
-                let one = AskOne { target: target.clone(), identity: identity.clone() };
+                let one = AskOne {
+                    target: target.clone(),
+                    identity: identity.clone(),
+                    access: access.clone(),
+                };
                 asks.entry((place.clone(), second)).or_default().parts.push(one);
             }
             Read::PortFree { place, .. } if !resumed => {
@@ -143,7 +148,7 @@ async fn observe(lent: Lent<'_>, asks: Questions) -> Result<Seen, ApplyError> {
         under_way.push(
             number,
             Box::pin(async move {
-                let seen = provider.observe(&ask).await;
+                let seen = look(&*provider, lent.secrets, &ask).await;
                 (place, ask, seen)
             }),
         );
@@ -161,7 +166,7 @@ async fn observe(lent: Lent<'_>, asks: Questions) -> Result<Seen, ApplyError> {
 
 impl Seen {
     fn take(&mut self, place: &str, ask: Ask, mut answer: Observation) {
-        for AskOne { target, identity } in ask.parts {
+        for AskOne { target, identity, .. } in ask.parts {
             let found = answer.found.remove(&target).unwrap_or_else(|| Err(no_answer()));
             self.found.insert((place.to_owned(), target, identity), found);
         }
@@ -183,7 +188,7 @@ fn live_moved(
             let who = it.get(port)?;
             Some(format!("{}: {who} has it", read_words(read)))
         })),
-        Read::Observed { target, place, identity, fingerprint, managed, owner }
+        Read::Observed { target, place, identity, fingerprint, managed, owner, .. }
             if !begun.contains(target) =>
         {
             let asked = (place.clone(), target.clone(), identity.clone());

@@ -86,9 +86,14 @@ async fn observe(work: &Work<'_>, number: u32) -> Result<Outcome, String> {
     let step = work.step(number).map_err(|it| it.message)?;
     let provider = work.lent.providers.at(&step.place);
     let provider = provider.ok_or_else(|| format!("the place `{}` is not here", step.place))?;
-    let one = AskOne { target: step.target.clone(), identity: step.identity.clone() };
+    let one = AskOne {
+        target: step.target.clone(),
+        identity: step.identity.clone(),
+        access: step.access.clone(),
+    };
     let ask = Ask { parts: vec![one], ..Ask::default() };
-    let mut seen = provider.observe(&ask).await.map_err(|it| it.message)?;
+    let mut seen =
+        super::look::look(&**provider, work.lent.secrets, &ask).await.map_err(|it| it.message)?;
     match seen.found.remove(&step.target) {
         Some(Ok(Observed::Present(live))) => Ok(Outcome::live(live)),
         Some(Ok(Observed::Absent)) => Ok(Outcome::nothing()),

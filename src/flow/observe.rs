@@ -1,10 +1,11 @@
 //! One batched read for each place.
 
+use crate::apply::{self, SecretReader};
 use crate::plan::Desired;
 use crate::plan::fill::has_choice;
 use crate::registry::Providers;
 use hive_contract::{
-    Address, Ask, AskOne, Facts, Failure, FailureKind, Mark, Observed, Sort, Target,
+    Address, Ask, AskOne, Facts, Failure, FailureKind, Mark, Observed, Secrets, Sort, Target,
 };
 use hive_state::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,17 +24,18 @@ pub struct Seen {
 /// Looks at everything that is desired or recorded, each place in one call.
 pub async fn observe(
     providers: &Providers,
+    secrets: &dyn SecretReader,
     desired: &BTreeMap<Address, Desired>,
     recorded: Option<&Snapshot>,
 ) -> Seen {
     let mut seen = Seen::default();
     for (place, ask) in questions(desired, recorded) {
-        if let Some(facts) = look(providers, &place, &ask, &mut seen.observed).await {
+        if let Some(facts) = look(providers, secrets, &place, &ask, &mut seen.observed).await {
             seen.facts.insert(place, facts);
         }
     }
     for (place, ask) in renamed(desired, recorded) {
-        look(providers, &place, &ask, &mut seen.beside).await;
+        look(providers, secrets, &place, &ask, &mut seen.beside).await;
     }
     seen
 }
@@ -45,7 +47,7 @@ pub async fn marked(providers: &Providers) -> BTreeMap<(Address, String), Mark> 
     let mut found = BTreeMap::new();
     for place in providers.places().keys() {
         let Some(provider) = providers.at(place) else { continue };
-        let Ok(answer) = provider.observe(&ask).await else { continue };
+        let Ok(answer) = provider.observe(&ask, &Secrets::default()).await else { continue };
         for live in answer.marked {
             if let Some(mark) = live.mark {
                 found.insert((mark.address.clone(), live.identity), mark);
@@ -58,12 +60,13 @@ pub async fn marked(providers: &Providers) -> BTreeMap<(Address, String), Mark> 
 /// Asks one place, and gives its facts where it answers.
 async fn look(
     providers: &Providers,
+    secrets: &dyn SecretReader,
     place: &str,
     ask: &Ask,
     into: &mut BTreeMap<(String, Target), Result<Observed, Failure>>,
 ) -> Option<Facts> {
     let answer = match providers.at(place) {
-        Some(provider) => provider.observe(ask).await,
+        Some(provider) => apply::look(&**provider, secrets, ask).await,
         None => Err(unreachable_place(place)),
     };
     let parts = ask.parts.iter().map(|it| it.target.clone());
@@ -97,7 +100,11 @@ fn renamed(
             let other = held.lowered_identity != *identity && held.identity != *identity;
             if held.place == wanted.place && other && wanted.lowered.sort == Sort::Object {
                 let target = Target { address: address.clone(), part: part.clone() };
-                let one = AskOne { target, identity: identity.clone() };
+                let one = AskOne {
+                    target,
+                    identity: identity.clone(),
+                    access: wanted.lowered.access.clone(),
+                };
                 questions.entry(held.place.clone()).or_default().parts.push(one);
             }
         }
@@ -118,7 +125,9 @@ fn questions(
         for (part, held) in &held.parts {
             let target = Target { address: address.clone(), part: part.clone() };
             asked.insert((held.place.clone(), target.clone()));
-            let one = AskOne { target, identity: held.identity.clone() };
+            let wanted = desired.get(address).and_then(|it| it.parts.get(part));
+            let access = wanted.map_or(&held.access, |it| &it.lowered.access).clone();
+            let one = AskOne { target, identity: held.identity.clone(), access };
             questions.entry(held.place.clone()).or_default().parts.push(one);
         }
     }
@@ -130,7 +139,11 @@ fn questions(
             if wanted.lowered.sort == Sort::Object
                 && !asked.contains(&(wanted.place.clone(), target.clone()))
             {
-                ask.parts.push(AskOne { target, identity: wanted.lowered.identity.clone() });
+                ask.parts.push(AskOne {
+                    target,
+                    identity: wanted.lowered.identity.clone(),
+                    access: wanted.lowered.access.clone(),
+                });
             }
         }
     }

@@ -64,7 +64,7 @@ impl Session {
             }
         }
         let Seen { observed, beside, facts } =
-            observe(&providers, &desired, recorded.as_ref()).await;
+            observe(&providers, &self.secrets, &desired, recorded.as_ref()).await;
         let adoptable = match &ask.want {
             Want::Adopt(named) if named.is_empty() => {
                 Some(adoptable(&desired, &observed, recorded.as_ref()))

@@ -90,7 +90,7 @@ impl Session {
 
     async fn parts(&self, recorded: &Snapshot) -> Result<BTreeMap<Target, PartStatus>, FlowError> {
         let providers = self.providers(Some(recorded)).await?;
-        let seen = observe(&providers, &BTreeMap::new(), Some(recorded)).await;
+        let seen = observe(&providers, &self.secrets, &BTreeMap::new(), Some(recorded)).await;
         let mut parts = BTreeMap::new();
         for ((_, target), found) in seen.observed {
             let Some(held) = recorded.resources.get(&target.address) else { continue };

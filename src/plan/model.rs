@@ -155,6 +155,9 @@ pub enum Read {
         place: String,
         /// By which identity.
         identity: String,
+        /// How it is reached.
+        #[serde(default, skip_serializing_if = "Fields::is_empty")]
+        access: Fields,
         /// Of its managed fields.
         fingerprint: Option<Fingerprint>,
         /// The managed fields.
@@ -251,6 +254,9 @@ pub struct PlannedPart {
     pub lowered_identity: String,
     /// Its fields; outputs of other steps stay placeholders.
     pub fields: Fields,
+    /// How hive itself reaches it: references, never values.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub access: Fields,
     /// Outputs that are known without a step.
     pub outputs: BTreeMap<String, Value>,
 }
@@ -268,6 +274,9 @@ pub struct Step {
     pub place: String,
     /// What the live system knows it by.
     pub identity: String,
+    /// How it is reached.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub access: Fields,
     /// Steps that must be done before.
     pub needs: BTreeSet<u32>,
     /// What must be live before it.

@@ -118,16 +118,23 @@ impl List<'_, '_> {
         let managed = decision.managed(declared.map_or(&[], |it| &it.ignore));
         let wanted = decision.wanted.as_ref();
         let seen = match (&decision.held, wanted) {
-            (Some(held), _) => Some((&held.part.place, &held.part.identity)),
-            (None, Some(wanted)) => Some((&wanted.part.place, &wanted.part.lowered.identity)),
+            (Some(held), _) => {
+                let access = wanted.map_or(&held.part.access, |it| &it.part.lowered.access);
+                Some((&held.part.place, &held.part.identity, access))
+            }
+            (None, Some(wanted)) => {
+                let lowered = &wanted.part.lowered;
+                Some((&wanted.part.place, &lowered.identity, &lowered.access))
+            }
             (None, None) => None,
         };
-        if let Some((place, identity)) = seen {
+        if let Some((place, identity, access)) = seen {
             let live = decision.live;
             self.reads.insert(Read::Observed {
                 target: decision.target.clone(),
                 place: place.clone(),
                 identity: identity.clone(),
+                access: access.clone(),
                 fingerprint: live.map(|it| Fingerprint::of_managed(&it.fields, &managed)),
                 managed,
                 owner: live.and_then(|it| it.mark.as_ref()).map(ToString::to_string),
@@ -144,6 +151,7 @@ impl List<'_, '_> {
                 target: decision.target.clone(),
                 place: wanted.part.place.clone(),
                 identity: wanted.part.lowered.identity.clone(),
+                access: wanted.part.lowered.access.clone(),
                 fingerprint: None,
                 managed: Vec::new(),
                 owner: None,

@@ -58,6 +58,7 @@ fn part(decision: &Decision<'_>, known: &Known) -> Option<PlannedPart> {
         identity: identity.clone(),
         lowered_identity: lowered.identity.clone(),
         fields: wanted.fields.clone().into_owned(),
+        access: lowered.access.clone(),
         outputs: outputs(decision, known),
     })
 }

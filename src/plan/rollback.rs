@@ -106,6 +106,9 @@ fn as_recorded(survey: &Survey<'_>, target: &Target) -> Option<Operation> {
         differences: Vec::new(),
         moved_from: None,
         unverified: false,
+        run: None,
+        before: None,
+        related: Default::default(),
     };
     question.verbs.steps(&part.place, &change).into_iter().next()
 }

@@ -7,8 +7,8 @@ use super::question::{Asked, PlanError};
 use super::scope::Selection;
 use super::survey::Survey;
 use hive_contract::{
-    Action, Change, Expects, FieldPath, Fingerprint, Live, Lowered, Operation, Phase, ReplaceOrder,
-    Reversible, Target,
+    Action, Change, Expects, FieldPath, Fields, Fingerprint, Live, Lowered, Operation, Phase,
+    ReplaceOrder, Reversible, Target,
 };
 use petgraph::graph::NodeIndex;
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ pub(super) struct Draft {
     action: Action,
     place: String,
     identity: String,
+    access: Fields,
     managed: Vec<FieldPath>,
     operation: Operation,
     /// The fingerprint seen of what it acts on; none where nothing was there.
@@ -158,6 +159,7 @@ impl Drafts {
                 action: draft_of.action,
                 place: draft_of.place,
                 identity: draft_of.identity,
+                access: draft_of.access,
                 needs: needs.iter().map(|it| *it as u32 + 1).collect(),
                 expected,
                 managed: draft_of.managed,
@@ -204,6 +206,9 @@ impl Pen<'_, '_> {
             moved_from: subject.moved_from.cloned(),
             unverified: recorded.is_some_and(|it| !it.part.is_verified()),
             desired: Some(desired),
+            run: None,
+            before: None,
+            related: Default::default(),
         };
         self.write(&wanted.part.place, &change)
     }
@@ -221,6 +226,9 @@ impl Pen<'_, '_> {
             differences: Vec::new(),
             moved_from: None,
             unverified: false,
+            run: None,
+            before: None,
+            related: Default::default(),
         };
         self.write(&held.part.place, &change)
     }
@@ -230,11 +238,15 @@ impl Pen<'_, '_> {
         let first = self.drafts.len();
         let fingerprint = |live: &Live| Fingerprint::of_managed(&live.fields, &self.managed);
         let seen = change.observed.as_ref().map(fingerprint);
+        let held = self.decision.held.as_ref().map(|it| &it.part.access);
+        let access = change.desired.as_ref().map(|it| &it.access).or(held);
+        let access = access.cloned().unwrap_or_default();
         self.drafts.extend(operations.into_iter().map(|operation| Draft {
             target: change.target.clone(),
             action: change.action,
             place: place.to_owned(),
             identity: change.identity.clone(),
+            access: access.clone(),
             managed: self.managed.clone(),
             operation,
             seen: seen.clone(),

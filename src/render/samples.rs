@@ -67,6 +67,7 @@ fn step(number: u32, of: &str, action: Action, title: &str, takes_ms: Option<u64
         action,
         place: "process-0a1b2c3d".to_owned(),
         identity: format!("production/{of}"),
+        access: Default::default(),
         needs: (1..number).collect(),
         expected: Expected::Anything,
         managed: Vec::new(),

@@ -106,6 +106,7 @@ mod tests {
             outputs: outputs.iter().map(|it| ((*it).to_owned(), output.clone())).collect(),
             immutable: BTreeSet::new(),
             replace: hive_contract::ReplaceOrder::default(),
+            ..Lowered::default()
         };
         let (part, place) = ("main".to_owned(), String::new());
         let part = LoweredPart { part, provider: "p".to_owned(), form: 1, place, lowered };

@@ -123,6 +123,7 @@ pub(crate) fn snapshot(before: Option<&Snapshot>, apply: &str, services: usize) 
             identity: format!("dev/{address}"),
             lowered_identity: format!("dev/{address}"),
             fields: fields.clone(),
+            access: Fields::new(),
             outputs: BTreeMap::from([("url".to_owned(), Value::from("http://127.0.0.1:20000"))]),
             secrets: BTreeMap::new(),
             token: None,

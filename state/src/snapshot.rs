@@ -62,6 +62,9 @@ pub struct Part {
     pub lowered_identity: String,
     /// What hive made it, with placeholders filled; secrets stay references.
     pub fields: Fields,
+    /// How hive itself reaches it: references, never values.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub access: Fields,
     /// The outputs that the live object said.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Value>,

@@ -15,6 +15,27 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ("hive-check", &["hive-contract", "hive-probe"], "a check is a probe"),
     ("hive-notify", &["hive-contract"], "a provider"),
     ("hive-prometheus", &["hive-contract", "hive-objects"], "rules are files written whole"),
+    ("hive-sql", &["hive-contract"], "pure: failures and values in the contract's words"),
+    (
+        "hive-backup",
+        &["hive-contract", "hive-objects", "hive-sql"],
+        "backups are objects; manifests and retention are pure",
+    ),
+    (
+        "hive-sqlite",
+        &["hive-contract", "hive-objects", "hive-sql", "hive-backup"],
+        "an engine adds what differs",
+    ),
+    (
+        "hive-postgres",
+        &["hive-contract", "hive-objects", "hive-sql", "hive-backup"],
+        "an engine adds what differs",
+    ),
+    (
+        "hive-archive",
+        &["hive-contract", "hive-objects", "hive-sql", "hive-backup"],
+        "folders and repositories are backed up as databases are",
+    ),
     (
         "hive",
         &[
@@ -26,6 +47,11 @@ const CRATES: &[(&str, &[&str], &str)] = &[
             "hive-check",
             "hive-notify",
             "hive-prometheus",
+            "hive-sql",
+            "hive-backup",
+            "hive-sqlite",
+            "hive-postgres",
+            "hive-archive",
         ],
         "the tool: its registry lists the providers",
     ),

@@ -2,9 +2,7 @@
 
 use hive_contract::{Failure, FailureKind, Token};
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::time::Duration;
 
@@ -49,6 +47,14 @@ fn carries(pid: Pid, token: &Token) -> bool {
     environment.is_ok_and(|it| it.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()))
 }
 
+/// Read, not asked for: the group may be led from outside of what hive sees, and has no number then.
+fn leads_a_group(pid: Pid) -> bool {
+    let pid = pid.as_raw_nonzero().to_string();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    after.split_ascii_whitespace().nth(2) == Some(pid.as_str())
+}
+
 fn kill(pid: Pid, token: &Token) {
     // The handle is taken first and the token read again: from here on the number is nobody else's.
     let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return };
@@ -56,7 +62,7 @@ fn kill(pid: Pid, token: &Token) {
         return;
     }
     // Children that cleared their environment are found through the group that the command leads.
-    if getpgid(Some(pid)) == Ok(pid) {
+    if leads_a_group(pid) {
         let _ = kill_process_group(pid, Signal::KILL);
     }
     match pidfd_send_signal(&handle, Signal::KILL) {

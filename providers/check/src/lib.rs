@@ -11,7 +11,7 @@ use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
     Action, Ask, Change, Context, Declared, Expects, Failure, FailureKind, Fields, Invalid,
     LowerScope, Lowered, Observation, Observed, Operation, Outcome, Perform, Place, Provider,
-    Rehearsal, Resolution, Task, Value,
+    Rehearsal, Resolution, Secrets, Task, Value,
 };
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -100,7 +100,11 @@ impl Provider for Check {
     }
 
     /// A gate leaves nothing that could be seen.
-    fn observe<'a>(&'a self, ask: &'a Ask) -> Task<'a, Result<Observation, Failure>> {
+    fn observe<'a>(
+        &'a self,
+        ask: &'a Ask,
+        _secrets: &'a Secrets,
+    ) -> Task<'a, Result<Observation, Failure>> {
         let found =
             ask.parts.iter().map(|one| (one.target.clone(), Ok(Observed::Absent))).collect();
         Box::pin(async move { Ok(Observation { found, ..Observation::default() }) })

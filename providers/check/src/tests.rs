@@ -70,6 +70,9 @@ impl Desk {
             differences: Vec::new(),
             moved_from: None,
             unverified: false,
+            run: None,
+            before: None,
+            related: Default::default(),
         };
         Perform {
             target: change.target.clone(),

@@ -6,6 +6,7 @@ use crate::lowered::Lowered;
 use crate::path::FieldPath;
 use crate::value::{Fields, Value};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a plan does about one resource.
@@ -153,4 +154,34 @@ pub struct Change {
     /// the operations of an update end only when the thing itself says that it is well.
     #[serde(default)]
     pub unverified: bool,
+    /// For `Run`, `Stop` and `Start`: what a person or another part of the plan asks of it, in this
+    /// provider's own words, such as which backup is restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Fields>,
+    /// What is recorded, lowered today: with the access and the material of that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Lowered>>,
+    /// What is live of [`Lowered::looks_at`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub related: BTreeMap<Address, Live>,
+}
+
+impl Change {
+    /// A change of which nothing is known yet but what it is about.
+    pub fn new(target: Target, action: Action, identity: impl Into<String>) -> Self {
+        Self {
+            target,
+            action,
+            identity: identity.into(),
+            desired: None,
+            recorded: None,
+            observed: None,
+            differences: Vec::new(),
+            moved_from: None,
+            unverified: false,
+            run: None,
+            before: None,
+            related: BTreeMap::new(),
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub use fingerprint::Fingerprint;
 pub use live::{Ask, AskOne, Facts, Live, Observation, Observed, Status};
 pub use lowered::{Invalid, Lowered, Output, Sort};
 pub use mark::{Mark, StackMark, Token};
-pub use operation::{Expects, Operation, Phase, Retry, Reversible, Undo};
+pub use operation::{Expects, Operation, Phase, Retry, Reversible, Undo, WayBack};
 pub use outcome::{Failure, FailureKind, Outcome, Remains, Resolution};
 pub use path::FieldPath;
 pub use place::Place;

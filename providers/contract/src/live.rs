@@ -29,6 +29,9 @@ pub struct AskOne {
     pub target: Target,
     /// The identity recorded, else the one lowered.
     pub identity: String,
+    /// How it is reached: [`crate::Lowered::access`].
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub access: Fields,
 }
 
 /// The answer to one batched question.

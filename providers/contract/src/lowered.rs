@@ -1,5 +1,6 @@
 //! One resource in its provider's own terms.
 
+use crate::address::Address;
 use crate::change::ReplaceOrder;
 use crate::path::FieldPath;
 use crate::value::{Fields, Value};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a provider makes of one declared resource, without having looked at the world.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lowered {
     /// What sort of thing it is in the live system.
     pub sort: Sort,
@@ -25,13 +26,28 @@ pub struct Lowered {
     /// In which order such a replacement goes.
     #[serde(default)]
     pub replace: ReplaceOrder,
+    /// How hive itself reaches it: references, such as a database's url. Recorded, lent to
+    /// `observe`, and never compared.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub access: Fields,
+    /// What its operations are made of beyond its fields, such as the texts of migrations. Neither
+    /// recorded nor compared: it can be lowered again from what is declared.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub material: Fields,
+    /// Whether it runs in front of the steps of whatever uses it, as a backup does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub before_users: bool,
+    /// Whose live objects `steps` is shown with a change of it: see [`crate::Change::related`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub looks_at: BTreeSet<Address>,
 }
 
 /// What sort of thing a lowered part is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sort {
     /// A live object that is created, updated and deleted.
+    #[default]
     Object,
     /// A step without effect that must hold before its dependents begin.
     Gate,

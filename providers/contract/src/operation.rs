@@ -21,6 +21,9 @@ pub struct Operation {
     pub undo: Undo,
     /// How far it can be taken back.
     pub reversible: Reversible,
+    /// What a reviewer should know of it, each a lower-case fragment: `expand`, `rehearsed in 1.2 s`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// How long it usually takes, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takes_ms: Option<u64>,
@@ -50,6 +53,8 @@ pub enum Phase {
     /// Makes the desired thing be and work.
     #[default]
     Ready,
+    /// The same, while nothing that uses it runs: its users are stopped before and started after.
+    Stopped,
     /// Takes away what nobody needs any more.
     Prune,
 }
@@ -90,6 +95,21 @@ pub enum Reversible {
     },
 }
 
+/// One way back from a change as a whole, for the reviewer's table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayBack {
+    /// Which: `previous version`, `down scripts`, `restore`.
+    pub way: String,
+    /// Why it does not hold, a lower-case fragment; none where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_because: Option<String>,
+    /// What is lost on it: `nothing`, `what was written since 03:00`.
+    pub loses: String,
+    /// How long it takes as it was measured, in milliseconds; none where nobody measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_ms: Option<u64>,
+}
+
 /// A schedule of attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
@@ -127,6 +147,7 @@ impl Operation {
             phase: Phase::Ready,
             undo: Undo::Nothing,
             reversible: Reversible::Reversible,
+            notes: Vec::new(),
             takes_ms: None,
             deadline_ms: 300_000,
             retry: Retry::default(),

@@ -8,7 +8,7 @@ use crate::fingerprint::Fingerprint;
 use crate::live::{Ask, Observation};
 use crate::lowered::{Invalid, Lowered};
 use crate::mark::{Mark, StackMark, Token};
-use crate::operation::{Expects, Operation};
+use crate::operation::{Expects, Operation, WayBack};
 use crate::outcome::{Failure, FailureKind, Outcome, Resolution, Upgraded};
 use crate::path::FieldPath;
 use crate::place::Place;
@@ -65,11 +65,35 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// The system as a whole cannot be read.
-    fn observe<'a>(&'a self, ask: &'a Ask) -> Task<'a, Result<Observation, Failure>>;
+    fn observe<'a>(
+        &'a self,
+        ask: &'a Ask,
+        secrets: &'a Secrets,
+    ) -> Task<'a, Result<Observation, Failure>>;
+
+    /// Pure. Whether trying this change beforehand tells something: see [`Self::rehearse`].
+    fn can_rehearse(&self, _change: &Change) -> bool {
+        false
+    }
 
     /// Harmless. What would really come of these changes; nothing where the system cannot tell.
-    fn rehearse<'a>(&'a self, changes: &'a [Change]) -> Task<'a, Vec<Result<Rehearsal, Failure>>> {
+    fn rehearse<'a>(
+        &'a self,
+        changes: &'a [Change],
+        _context: &'a Context<'a>,
+    ) -> Task<'a, Vec<Result<Rehearsal, Failure>>> {
         Box::pin(async move { changes.iter().map(|_| Ok(Rehearsal::default())).collect() })
+    }
+
+    /// Pure. What speaks against a change once the live object is known: an applied migration that
+    /// was edited. Nothing is planned then.
+    fn objections(&self, _change: &Change) -> Vec<Invalid> {
+        Vec::new()
+    }
+
+    /// Pure. The ways back from a change as a whole, for the reviewer's table.
+    fn ways_back(&self, _change: &Change, _rehearsal: Option<&Rehearsal>) -> Vec<WayBack> {
+        Vec::new()
     }
 
     /// Pure. The operations of one change, in order; each is one effect that matters.
@@ -97,7 +121,8 @@ pub trait Provider: Send + Sync {
         Vec::new()
     }
 
-    /// Pure. The recorded fields again, after [`Self::stop`].
+    /// Pure. The desired fields again, after [`Self::stop`]; the recorded ones where nothing else is
+    /// desired.
     fn start(&self, _change: &Change) -> Vec<Operation> {
         Vec::new()
     }

@@ -47,6 +47,7 @@ pub(crate) fn lower(
         outputs: outputs(&spot, content),
         immutable: spot.path.iter().map(|_| FieldPath::parse("path")).collect(),
         replace: ReplaceOrder::DeleteFirst,
+        ..Lowered::default()
     })
 }
 

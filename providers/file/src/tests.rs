@@ -45,9 +45,10 @@ impl Desk {
 
     async fn observe(&self, identity: &str) -> Result<Observed, Failure> {
         let target = Target::main(address());
-        let one = AskOne { target: target.clone(), identity: identity.to_owned() };
+        let one =
+            AskOne { target: target.clone(), identity: identity.to_owned(), access: Fields::new() };
         let ask = Ask { parts: vec![one], ..Ask::default() };
-        self.file.observe(&ask).await?.found.remove(&target).expect("answers")
+        self.file.observe(&ask, &Secrets::default()).await?.found.remove(&target).expect("answers")
     }
 
     async fn live(&self, identity: &str) -> Option<Live> {
@@ -65,6 +66,9 @@ impl Desk {
             differences: Vec::new(),
             moved_from: None,
             unverified: false,
+            run: None,
+            before: None,
+            related: Default::default(),
         }
     }
 
@@ -210,11 +214,11 @@ async fn a_file_of_nobody_is_present_without_a_mark_and_can_be_adopted() {
     let live = desk.perform(&adopt).await.expect("adopts").live.expect("live");
     assert_eq!(live.mark, Some(adopt.mark.clone()));
     let ask = Ask { marked: Some(owner()), ..Ask::default() };
-    assert_eq!(desk.file.observe(&ask).await.expect("reads").marked, [live]);
+    assert_eq!(desk.file.observe(&ask, &Secrets::default()).await.expect("reads").marked, [live]);
 
     let forget = desk.request(Action::Forget, &fields, "t3").await;
     assert_eq!(desk.perform(&forget).await.expect("forgets").live.expect("live").mark, None);
-    assert!(desk.file.observe(&ask).await.expect("reads").marked.is_empty());
+    assert!(desk.file.observe(&ask, &Secrets::default()).await.expect("reads").marked.is_empty());
     assert_eq!(std::fs::read_to_string(desk.path("etc/api.toml")).unwrap(), "mine");
 }
 

@@ -13,7 +13,7 @@ use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
     Ask, Change, Context, Declared, Failure, FailureKind, Fields, Invalid, LowerScope, Lowered,
     Observation, Observed, Operation, Outcome, Perform, Place, Provider, Rehearsal, Resolution,
-    Task, Value,
+    Secrets, Task, Value,
 };
 use std::path::{Path, PathBuf};
 
@@ -80,7 +80,11 @@ impl Provider for Notify {
     }
 
     /// Nothing of a notice is live.
-    fn observe<'a>(&'a self, ask: &'a Ask) -> Task<'a, Result<Observation, Failure>> {
+    fn observe<'a>(
+        &'a self,
+        ask: &'a Ask,
+        _secrets: &'a Secrets,
+    ) -> Task<'a, Result<Observation, Failure>> {
         let found =
             ask.parts.iter().map(|one| (one.target.clone(), Ok(Observed::Absent))).collect();
         Box::pin(async move { Ok(Observation { found, ..Observation::default() }) })

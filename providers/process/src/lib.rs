@@ -35,7 +35,7 @@ use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::value::Fields;
 use hive_contract::{
     Ask, Change, Context, Declared, Failure, Invalid, LowerScope, Lowered, Observation, Operation,
-    Outcome, Perform, Place, Provider, Rehearsal, Resolution, Task,
+    Outcome, Perform, Place, Provider, Rehearsal, Resolution, Secrets, Task,
 };
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -127,7 +127,11 @@ impl Provider for Process {
         lower::lower(declared, scope)
     }
 
-    fn observe<'a>(&'a self, ask: &'a Ask) -> Task<'a, Result<Observation, Failure>> {
+    fn observe<'a>(
+        &'a self,
+        ask: &'a Ask,
+        _secrets: &'a Secrets,
+    ) -> Task<'a, Result<Observation, Failure>> {
         Box::pin(async move { observe::observe(self, ask) })
     }
 

@@ -36,6 +36,7 @@ pub(crate) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, 
         fields,
         immutable: BTreeSet::new(),
         replace: ReplaceOrder::DeleteFirst,
+        ..Lowered::default()
     })
 }
 

@@ -239,12 +239,16 @@ mod tests {
                 outputs: BTreeMap::new(),
                 immutable: BTreeSet::new(),
                 replace: ReplaceOrder::DeleteFirst,
+                ..Lowered::default()
             }),
             recorded,
             observed: None,
             differences: Vec::new(),
             moved_from: None,
             unverified: false,
+            run: None,
+            before: None,
+            related: Default::default(),
         }
     }
 

@@ -14,7 +14,8 @@ mod steps;
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
     Ask, Change, Context, Declared, Failure, FailureKind, Fields, Invalid, LowerScope, Lowered,
-    Observation, Operation, Outcome, Perform, Place, Provider, Rehearsal, Resolution, Task, Value,
+    Observation, Operation, Outcome, Perform, Place, Provider, Rehearsal, Resolution, Secrets,
+    Task, Value,
 };
 use hive_objects::FolderSync;
 use std::path::{Path, PathBuf};
@@ -104,7 +105,11 @@ impl Provider for Prometheus {
         lower::lower(declared, scope)
     }
 
-    fn observe<'a>(&'a self, ask: &'a Ask) -> Task<'a, Result<Observation, Failure>> {
+    fn observe<'a>(
+        &'a self,
+        ask: &'a Ask,
+        _secrets: &'a Secrets,
+    ) -> Task<'a, Result<Observation, Failure>> {
         let (base, ask) = (Arc::clone(&self.base), ask.clone());
         Box::pin(blocking(move || observe::observe(&base, &ask)))
     }

@@ -58,6 +58,7 @@ pub(crate) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, 
         outputs: BTreeMap::new(),
         immutable: BTreeSet::new(),
         replace: ReplaceOrder::DeleteFirst,
+        ..Lowered::default()
     })
 }
 

@@ -32,9 +32,11 @@ impl Desk {
     async fn live(&self) -> Option<Live> {
         let target = Target::main(address());
         let identity = "shop/dev/alert.api-down".to_owned();
-        let ask =
-            Ask { parts: vec![AskOne { target: target.clone(), identity }], ..Ask::default() };
-        let mut seen = self.rules.observe(&ask).await.expect("observes");
+        let ask = Ask {
+            parts: vec![AskOne { target: target.clone(), identity, access: Fields::new() }],
+            ..Ask::default()
+        };
+        let mut seen = self.rules.observe(&ask, &Secrets::default()).await.expect("observes");
         seen.found.remove(&target).expect("answers").expect("reads").live().cloned()
     }
 
@@ -51,6 +53,9 @@ impl Desk {
             differences: Vec::new(),
             moved_from: None,
             unverified: false,
+            run: None,
+            before: None,
+            related: Default::default(),
         };
         let live = change.observed.as_ref();
         Perform {

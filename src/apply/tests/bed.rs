@@ -224,17 +224,26 @@ impl Bed {
             for part in recorded.parts.values() {
                 let target = Target::main(address.clone());
                 asked.insert(address.clone());
-                ask.parts.push(AskOne { target, identity: part.identity.clone() });
+                ask.parts.push(AskOne {
+                    target,
+                    identity: part.identity.clone(),
+                    access: Fields::new(),
+                });
             }
         }
         for (address, desired) in desired.iter().filter(|(it, _)| !asked.contains(*it)) {
             for part in desired.parts.values() {
                 let target = Target::main(address.clone());
-                ask.parts.push(AskOne { target, identity: part.lowered.identity.clone() });
+                ask.parts.push(AskOne {
+                    target,
+                    identity: part.lowered.identity.clone(),
+                    access: Fields::new(),
+                });
             }
         }
         let provider = self.providers.at(&self.place).expect("provider");
-        let seen = provider.observe(&ask).await.expect("observes");
+        let seen =
+            provider.observe(&ask, &hive_contract::Secrets::default()).await.expect("observes");
         let observed: BTreeMap<(String, Target), Result<Observed, _>> =
             seen.found.into_iter().map(|(it, found)| ((self.place.clone(), it), found)).collect();
         let secrets = desired

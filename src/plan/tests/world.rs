@@ -81,6 +81,7 @@ impl Verbs for Tiny {
             outputs,
             immutable: BTreeSet::from([FieldPath::parse("fixed")]),
             replace: if first { ReplaceOrder::CreateFirst } else { ReplaceOrder::DeleteFirst },
+            ..Lowered::default()
         };
         Ok(vec![LoweredPart {
             part: "main".to_owned(),

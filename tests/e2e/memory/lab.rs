@@ -186,7 +186,7 @@ impl Lab {
         let providers = self.providers().await;
         let desired = plan::desire(&wish.stack, &providers).expect("a stack that is right");
         let Seen { observed, beside, facts } =
-            observe(&providers, &desired, recorded.as_ref()).await;
+            observe(&providers, self, &desired, recorded.as_ref()).await;
         let fields = desired.values().flat_map(|it| it.parts.values()).map(|it| &it.lowered.fields);
         let named: BTreeSet<SecretRef> = fields.flat_map(secrets_in).collect();
         let prints = named.iter().map(|it| (it.to_string(), Some(print_of(&self.value(it)))));

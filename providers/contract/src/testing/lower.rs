@@ -62,6 +62,7 @@ pub(super) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, 
         immutable: BTreeSet::from([FieldPath::new(["immutable"])]),
         fields: content,
         replace,
+        ..Lowered::default()
     })
 }
 

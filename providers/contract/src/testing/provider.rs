@@ -1,4 +1,5 @@
 //! The provider of the in-memory world: as strict as the contract allows.
+use crate::Secrets;
 
 use super::lower;
 use super::world::World;
@@ -123,11 +124,19 @@ impl Provider for WorldProvider {
         lower::lower(declared, scope)
     }
 
-    fn observe<'a>(&'a self, ask: &'a Ask) -> Task<'a, Result<Observation, Failure>> {
+    fn observe<'a>(
+        &'a self,
+        ask: &'a Ask,
+        _secrets: &'a Secrets,
+    ) -> Task<'a, Result<Observation, Failure>> {
         Box::pin(async move { self.look_at(ask) })
     }
 
-    fn rehearse<'a>(&'a self, changes: &'a [Change]) -> Task<'a, Vec<Result<Rehearsal, Failure>>> {
+    fn rehearse<'a>(
+        &'a self,
+        changes: &'a [Change],
+        _context: &'a Context<'a>,
+    ) -> Task<'a, Vec<Result<Rehearsal, Failure>>> {
         Box::pin(async move {
             let identities: Vec<&str> = changes.iter().map(|it| it.identity.as_str()).collect();
             self.world.inside().count("rehearse", &identities, self.batch());

@@ -45,15 +45,18 @@ async fn a_service_is_started_with_what_it_is_told_and_hive_may_go() {
 
     // Neither a parent nor a terminal ties it to hive.
     let me = i32::try_from(std::process::id()).expect("small");
-    for process in world.all() {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", process.pid)).expect("reads");
+    // Read, not asked for: the session of these tests may be led from outside of what they see.
+    let stat = |pid: String| -> Vec<i64> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("reads");
         let after = stat.rsplit_once(')').expect("a name").1;
-        let fields: Vec<i64> =
-            after.split_ascii_whitespace().skip(1).filter_map(|it| it.parse().ok()).collect();
+        after.split_ascii_whitespace().skip(1).filter_map(|it| it.parse().ok()).collect()
+    };
+    let mine = stat("self".to_owned())[2];
+    for process in world.all() {
+        let fields = stat(process.pid.to_string());
         let (parent, session, terminal) = (fields[0], fields[2], fields[3]);
         assert_ne!(parent, i64::from(me));
-        // A session of its own: it cannot be that of these tests, which may be led from outside.
-        assert_eq!(session, i64::from(process.pid));
+        assert_ne!(session, mine);
         assert_eq!(terminal, 0);
     }
 
@@ -227,7 +230,12 @@ async fn with_a_lost_run_folder_the_processes_are_found_adopted_and_replaced() {
 
     let owner = StackMark { store: "another".to_owned(), ..world.owner() };
     let ask = Ask { marked: Some(owner), ..Ask::default() };
-    let found = world.process().observe(&ask).await.expect("reads").marked;
+    let found = world
+        .process()
+        .observe(&ask, &hive_contract::Secrets::default())
+        .await
+        .expect("reads")
+        .marked;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].identity, "dev/service.api");
     assert_eq!(found[0].mark, Some(world.mark()));
@@ -289,10 +297,12 @@ async fn a_moved_folder_changes_nothing_and_a_copied_one_owns_nothing() {
     let parts = vec![hive_contract::AskOne {
         target: hive_contract::Target::main(world.mark().address),
         identity: "dev/service.api".to_owned(),
+        access: Default::default(),
     }];
     let ask = Ask { parts, ..Ask::default() };
     let observed = |process: Process, ask: Ask| async move {
-        let found = process.observe(&ask).await.expect("reads").found;
+        let found =
+            process.observe(&ask, &hive_contract::Secrets::default()).await.expect("reads").found;
         found.into_values().next().expect("is answered").expect("reads").live().cloned()
     };
     let live = observed(theirs, ask.clone()).await.expect("is recorded");
@@ -352,7 +362,12 @@ async fn facts_name_who_holds_a_port() {
             .as_int()
             .expect("a port");
     let ask = Ask { facts: true, ..Ask::default() };
-    let facts = world.process().observe(&ask).await.expect("reads").facts;
+    let facts = world
+        .process()
+        .observe(&ask, &hive_contract::Secrets::default())
+        .await
+        .expect("reads")
+        .facts;
     assert_eq!(facts.ports, Some((20_000, 29_999)));
     let holder = &facts.taken_ports[&u16::try_from(port).expect("a port")];
     assert!(holder.starts_with("replica 0 of service.api in dev (pid "), "{holder}");

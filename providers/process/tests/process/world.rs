@@ -135,9 +135,14 @@ impl World {
     pub(crate) async fn look(&self) -> Result<Observed, Failure> {
         let target = Target::main(self.mark().address);
         let identity = "dev/service.api".to_owned();
-        let parts = vec![AskOne { target: target.clone(), identity }];
+        let parts = vec![AskOne { target: target.clone(), identity, access: Fields::new() }];
         let ask = Ask { parts, ..Ask::default() };
-        self.process().observe(&ask).await?.found.remove(&target).expect("is answered")
+        self.process()
+            .observe(&ask, &Secrets::default())
+            .await?
+            .found
+            .remove(&target)
+            .expect("is answered")
     }
 
     pub(crate) async fn change(
@@ -165,6 +170,9 @@ impl World {
             differences: vec![difference],
             moved_from: None,
             unverified: false,
+            run: None,
+            before: None,
+            related: Default::default(),
         };
         let operation = self.process().steps(&change, None).remove(0);
         self.request(operation, managed(desired, recorded), observed.as_ref())

@@ -32,6 +32,9 @@ fn change(target: Target, action: Action, lowered: Lowered) -> Change {
         differences: Vec::new(),
         moved_from: None,
         unverified: false,
+        run: None,
+        before: None,
+        related: Default::default(),
     }
 }
 

@@ -1,4 +1,6 @@
 //! Whose an object is.
+use crate::Fields;
+use crate::Secrets;
 
 use super::life::{made, next, refused, same};
 use super::suite::{How, Suite, said};
@@ -77,7 +79,11 @@ pub(super) async fn marked(suite: &Suite<'_>) -> Checked {
     let (first, _) = made(suite).await?;
     let here = Target::main(suite.mark().address);
     let nowhere = Target { part: "nowhere".to_owned(), ..here.clone() };
-    let one = |target: &Target, identity: String| AskOne { target: target.clone(), identity };
+    let one = |target: &Target, identity: String| AskOne {
+        target: target.clone(),
+        identity,
+        access: Fields::new(),
+    };
     let ask = Ask {
         parts: vec![
             one(&here, first.identity.clone()),
@@ -86,7 +92,7 @@ pub(super) async fn marked(suite: &Suite<'_>) -> Checked {
         marked: Some(StackMark { store: "a-lost-store".to_owned(), ..suite.fixtures.owner() }),
         facts: false,
     };
-    let seen = suite.provider().observe(&ask).await.map_err(|it| said(&it))?;
+    let seen = suite.provider().observe(&ask, &Secrets::default()).await.map_err(|it| said(&it))?;
     suite.hear(&seen);
     if !matches!(seen.found.get(&here), Some(Ok(Observed::Present(_)))) {
         return Err(format!("what is there is seen as {:?}", seen.found.get(&here)));
@@ -100,7 +106,7 @@ pub(super) async fn marked(suite: &Suite<'_>) -> Checked {
     }
     let other = StackMark { stack: "another-stack".to_owned(), ..suite.fixtures.owner() };
     let ask = Ask { marked: Some(other), ..Ask::default() };
-    let seen = suite.provider().observe(&ask).await.map_err(|it| said(&it))?;
+    let seen = suite.provider().observe(&ask, &Secrets::default()).await.map_err(|it| said(&it))?;
     if !seen.marked.is_empty() {
         return Err("another stack's mark finds ours".to_owned());
     }

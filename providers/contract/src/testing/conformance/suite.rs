@@ -114,7 +114,8 @@ impl<'a> Suite<'a> {
     ) -> Result<Lowered, String> {
         let mut lowered = self.lower(declared)?;
         let ask = Ask { facts: true, ..Ask::default() };
-        let observation = self.provider().observe(&ask).await.map_err(|it| said(&it))?;
+        let observation =
+            self.provider().observe(&ask, &Secrets::default()).await.map_err(|it| said(&it))?;
         let mut chosen = BTreeSet::new();
         let fields = Value::Map(lowered.fields.clone());
         let before = recorded.cloned().map(Value::Map);
@@ -125,9 +126,10 @@ impl<'a> Suite<'a> {
 
     pub(super) async fn look(&self, identity: &str) -> Result<Observed, Failure> {
         let target = Target::main(self.mark().address);
-        let one = AskOne { target: target.clone(), identity: identity.to_owned() };
+        let one =
+            AskOne { target: target.clone(), identity: identity.to_owned(), access: Fields::new() };
         let ask = Ask { parts: vec![one], ..Ask::default() };
-        let observation = self.provider().observe(&ask).await;
+        let observation = self.provider().observe(&ask, &Secrets::default()).await;
         self.hear(&observation);
         let missing = || {
             Failure::new(
@@ -203,6 +205,9 @@ impl<'a> Suite<'a> {
             observed,
             moved_from: None,
             unverified: false,
+            run: None,
+            before: None,
+            related: Default::default(),
         };
         let provider = self.provider();
         let operations = provider.steps(&change, None);

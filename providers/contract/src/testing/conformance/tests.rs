@@ -1,6 +1,7 @@
 //! The suite on the in-memory world, and on providers that break one law each.
 
 use super::{Fixtures, Trouble, run};
+use crate::Secrets;
 use crate::outcome::Upgraded;
 use crate::provider::{Context as Lent, Unguarded};
 use crate::testing::{FORM, Fault, Spot, World, WorldProvider};
@@ -228,9 +229,13 @@ impl Provider for Lawless {
         self.0.steps(change, rehearsal)
     }
 
-    fn observe<'a>(&'a self, ask: &'a Ask) -> Task<'a, Result<Observation, Failure>> {
+    fn observe<'a>(
+        &'a self,
+        ask: &'a Ask,
+        secrets: &'a Secrets,
+    ) -> Task<'a, Result<Observation, Failure>> {
         Box::pin(async move {
-            let mut observation = self.0.observe(ask).await?;
+            let mut observation = self.0.observe(ask, secrets).await?;
             if self.1 == Breaks::CallsTheUnreadableAbsent {
                 for found in observation.found.values_mut().filter(|found| found.is_err()) {
                     *found = Ok(Observed::Absent);

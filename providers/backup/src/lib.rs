@@ -1,0 +1,1 @@
+//! Backups in a folder or a bucket: published, listed, read back, pruned.

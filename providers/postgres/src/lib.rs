@@ -1,0 +1,1 @@
+//! PostgreSQL: a database, its migrations, its backups.

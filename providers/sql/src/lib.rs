@@ -1,0 +1,1 @@
+//! What the database engines share, and nothing that touches a database.

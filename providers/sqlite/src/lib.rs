@@ -1,0 +1,1 @@
+//! SQLite: a database file, its migrations, its backups.
