@@ -227,8 +227,15 @@ async fn nothing_of_a_command_outlives_it() {
     let text = "setsid sleep 1000 >/dev/null 2>&1 & echo $!";
     let kept = desk.perform(&[("command", script(text))]).await.expect("holds").kept;
     let state = |pid: &str| std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-    // Gone, or a zombie that its own parent has not yet waited for.
-    assert!(state(&kept).map_or(true, |stat| stat.contains(") Z ")), "{kept}");
+    // Gone, or a zombie that its own parent has not yet waited for. One that is just being ended
+    // has lost its memory before its state says so.
+    let ended = || state(&kept).map_or(true, |stat| stat.contains(") Z "));
+    for _ in 0..200 {
+        if !ended() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    assert!(ended(), "{kept}");
 
     let fields = [("command", script("sleep 1000")), ("timeout", Value::Int(100))];
     let failure = desk.perform(&fields).await.unwrap_err();
