@@ -9,16 +9,19 @@ use std::time::Duration;
 /// The variable that carries the token.
 pub(crate) const TOKEN: &str = "HIVE_TOKEN";
 
-/// Ends every process that carries the token, and waits until there is none.
+/// Ends every process that carries the token, and waits until there is none. It looks twice: while a
+/// program takes the place of another, its environment reads as empty for a moment.
 ///
 /// # Errors
 /// Processes cannot be listed, or one does not end.
 pub(crate) async fn end(token: &Token) -> Result<(), Failure> {
+    let mut seen_none = false;
     for _ in 0..500 {
         let running = carriers(token)?;
-        if running.is_empty() {
+        if running.is_empty() && seen_none {
             return Ok(());
         }
+        seen_none = running.is_empty();
         running.into_iter().for_each(|pid| kill(pid, token));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
