@@ -40,15 +40,16 @@ pub(crate) async fn until_it_holds(poll: &Poll, context: &Context<'_>) -> Result
             looked = look => looked,
             () = cancelled(context) => return Err(cut()),
         };
+        // A look that the deadline cut: what was seen before says more.
+        let whole = Instant::now() < deadline;
         match looked {
             Ok(Ok(())) => return Ok(Outcome::nothing()),
-            Ok(Err(why)) if why != seen => {
+            Ok(Err(why)) if why != seen && (whole || seen.is_empty()) => {
                 seen = why;
                 let message = format!("{}: {}", poll.named, poll.hidden.hide(&seen));
                 context.event(Event::info(message));
             }
             Ok(Err(_)) => {}
-            // A look that the deadline cut: what was seen before says more.
             Err(_) if seen.is_empty() => seen = "no answer".to_owned(),
             Err(_) => {}
         }

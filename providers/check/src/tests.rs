@@ -136,7 +136,7 @@ async fn what_never_holds_fails_with_what_was_seen() {
     let desk = Desk::new();
     let url = server(&[503]);
     let fields =
-        [("http", Value::text(&url)), ("every", Value::Int(5)), ("timeout", Value::Int(50))];
+        [("http", Value::text(&url)), ("every", Value::Int(5)), ("timeout", Value::Int(500))];
     let failure = desk.perform(&fields).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unhealthy);
     assert!(failure.message.contains("503") && failure.message.contains(&url), "{failure}");
