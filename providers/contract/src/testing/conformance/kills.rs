@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Performed again with its token, a step that is done gives the same and does nothing.
 pub(super) async fn same_token_twice(suite: &Suite<'_>) -> Checked {
-    for action in [Action::Create, Action::Update, Action::Delete] {
+    for action in [Action::Create, suite.touch(), Action::Delete] {
         suite.clear().await?;
         let case = Case::set_up(suite, action).await?;
         let request = case.run.first(suite.token())?;
@@ -34,7 +34,7 @@ pub(super) async fn same_token_twice(suite: &Suite<'_>) -> Checked {
 /// What was looked up before it began never begins, where the provider says that this lasts.
 pub(super) async fn sealed(suite: &Suite<'_>) -> Checked {
     let mut lasts = true;
-    for action in [Action::Create, Action::Update, Action::Delete] {
+    for action in [Action::Create, suite.touch(), Action::Delete] {
         suite.clear().await?;
         let case = Case::set_up(suite, action).await?;
         let request = case.run.first(suite.token())?;
@@ -68,6 +68,9 @@ pub(super) async fn killed_create(suite: &Suite<'_>) -> Checked {
 }
 
 pub(super) async fn killed_update(suite: &Suite<'_>) -> Checked {
+    if !suite.fixtures.changes() {
+        return Ok(Verdict::NotOffered);
+    }
     killed(suite, Action::Update).await
 }
 
@@ -97,6 +100,9 @@ pub(super) async fn guarded_create(suite: &Suite<'_>) -> Checked {
 }
 
 pub(super) async fn guarded_update(suite: &Suite<'_>) -> Checked {
+    if !suite.fixtures.changes() {
+        return Ok(Verdict::NotOffered);
+    }
     guarded(suite, Action::Update).await
 }
 

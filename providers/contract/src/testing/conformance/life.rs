@@ -78,6 +78,9 @@ fn reversible(done: &Done) -> Result<(), String> {
 }
 
 pub(super) async fn update(suite: &Suite<'_>) -> Checked {
+    if !suite.fixtures.changes() {
+        return Ok(Verdict::NotOffered);
+    }
     let (first, _) = made(suite).await?;
     let second = next(suite, &first).await?;
     let done = suite.change(Action::Update, Some(&second), Some(&first)).await?;
@@ -90,6 +93,9 @@ pub(super) async fn update(suite: &Suite<'_>) -> Checked {
 }
 
 pub(super) async fn update_undone(suite: &Suite<'_>) -> Checked {
+    if !suite.fixtures.changes() {
+        return Ok(Verdict::NotOffered);
+    }
     let (first, _) = made(suite).await?;
     let before = suite.picture(&first.identity).await?;
     let second = next(suite, &first).await?;

@@ -39,6 +39,12 @@ pub trait Fixtures: Send + Sync {
     /// version 1 holds and version 2 does not. Its fields hold no output of another resource.
     fn declared(&self, version: u32) -> Declared;
 
+    /// Whether a live object of it has a field that can change. Where not, version 2 is version 1,
+    /// and what the suite asks of an update it asks of a delete.
+    fn changes(&self) -> bool {
+        true
+    }
+
     /// The same resource with another value in a field that no live object can change.
     fn replaced(&self) -> Option<Declared> {
         None

@@ -1,5 +1,4 @@
 //! Whose an object is.
-use crate::Fields;
 use crate::Secrets;
 
 use super::life::{made, next, refused, same};
@@ -32,6 +31,9 @@ pub(super) async fn forget_and_adopt(suite: &Suite<'_>) -> Checked {
 
 /// What is adopted and is not as declared ends as declared, in the same change.
 pub(super) async fn adopt_another(suite: &Suite<'_>) -> Checked {
+    if !suite.fixtures.changes() {
+        return Ok(Verdict::NotOffered);
+    }
     let (first, _) = made(suite).await?;
     suite.change(Action::Forget, None, Some(&first)).await?;
     let before = suite.live(&first.identity).await?;
@@ -62,10 +64,12 @@ pub(super) async fn second_owner(suite: &Suite<'_>) -> Checked {
     let before = suite.picture(&desired.identity).await?;
     let create = ours.first(suite.token())?;
     refused(suite.perform(&create, How::default()).await, "a create over another's object")?;
-    let second = next(suite, &desired).await?;
-    let update = suite.plan(Action::Update, Some(&second), Some(&desired)).await?;
-    let update = update.first(suite.token())?;
-    refused(suite.perform(&update, How::default()).await, "an update of another's object")?;
+    if suite.fixtures.changes() {
+        let second = next(suite, &desired).await?;
+        let update = suite.plan(Action::Update, Some(&second), Some(&desired)).await?;
+        let update = update.first(suite.token())?;
+        refused(suite.perform(&update, How::default()).await, "an update of another's object")?;
+    }
     let delete = suite.plan(Action::Delete, None, Some(&desired)).await?;
     let delete = delete.first(suite.token())?;
     refused(suite.perform(&delete, How::default()).await, "a delete of another's object")?;
@@ -82,7 +86,7 @@ pub(super) async fn marked(suite: &Suite<'_>) -> Checked {
     let one = |target: &Target, identity: String| AskOne {
         target: target.clone(),
         identity,
-        access: Fields::new(),
+        access: suite.access(&first.identity),
     };
     let ask = Ask {
         parts: vec![

@@ -22,7 +22,7 @@ pub(super) fn holds(suite: &Suite<'_>) -> Checked {
     if second.identity != first.identity {
         return Err("version 2 has another identity".to_owned());
     }
-    if second.fields == first.fields {
+    if suite.fixtures.changes() && second.fields == first.fields {
         return Err("version 2 is version 1".to_owned());
     }
     for (output, made) in &first.outputs {

@@ -26,6 +26,8 @@ use std::task::Poll;
 pub(super) struct Suite<'a> {
     pub(super) fixtures: &'a dyn Fixtures,
     tokens: AtomicU32,
+    /// How each identity that was lowered is reached.
+    access: Mutex<BTreeMap<String, Fields>>,
     /// Everything that the provider ever said.
     said: Mutex<String>,
 }
@@ -55,7 +57,17 @@ pub(super) struct Run {
 
 impl<'a> Suite<'a> {
     pub(super) fn new(fixtures: &'a dyn Fixtures) -> Self {
-        Self { fixtures, tokens: AtomicU32::new(0), said: Mutex::new(String::new()) }
+        Self {
+            fixtures,
+            tokens: AtomicU32::new(0),
+            access: Mutex::default(),
+            said: Mutex::new(String::new()),
+        }
+    }
+
+    /// What is there, changed: by an update, else by a delete where no field of it can change.
+    pub(super) fn touch(&self) -> Action {
+        if self.fixtures.changes() { Action::Update } else { Action::Delete }
     }
 
     pub(super) fn provider(&self) -> Arc<dyn Provider> {
@@ -103,7 +115,17 @@ impl<'a> Suite<'a> {
         let scope = LowerScope { owner: self.fixtures.owner() };
         let lowered = self.provider().lower(declared, &scope);
         self.hear(&lowered);
+        if let Ok(lowered) = &lowered {
+            let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+            access.insert(lowered.identity.clone(), lowered.access.clone());
+        }
         lowered.map_err(|wrong| format!("`lower` refuses the fixture: {wrong:?}"))
+    }
+
+    /// How an identity is reached, as the planner would know from what it lowered.
+    pub(super) fn access(&self, identity: &str) -> Fields {
+        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+        access.get(identity).cloned().unwrap_or_default()
     }
 
     /// A version of the resource with the planner's choices made.
@@ -126,8 +148,11 @@ impl<'a> Suite<'a> {
 
     pub(super) async fn look(&self, identity: &str) -> Result<Observed, Failure> {
         let target = Target::main(self.mark().address);
-        let one =
-            AskOne { target: target.clone(), identity: identity.to_owned(), access: Fields::new() };
+        let one = AskOne {
+            target: target.clone(),
+            identity: identity.to_owned(),
+            access: self.access(identity),
+        };
         let ask = Ask { parts: vec![one], ..Ask::default() };
         let observation = self.provider().observe(&ask, &Secrets::default()).await;
         self.hear(&observation);
@@ -206,7 +231,7 @@ impl<'a> Suite<'a> {
             moved_from: None,
             unverified: false,
             run: None,
-            before: None,
+            before: recorded.cloned().map(Box::new),
             related: Default::default(),
         };
         let provider = self.provider();

@@ -51,10 +51,9 @@ async fn remains_are_there(
 pub(super) async fn stale(suite: &Suite<'_>) -> Checked {
     let (first, _) = made(suite).await?;
     let before = suite.picture(&first.identity).await?;
-    let second = next(suite, &first).await?;
-    let update = suite.plan(Action::Update, Some(&second), Some(&first)).await?;
+    let touch = ready(suite, &first).await?;
     let delete = suite.plan(Action::Delete, None, Some(&first)).await?;
-    for run in [update, delete] {
+    for run in [touch, delete] {
         let mut request = run.first(suite.token())?;
         request.expected = Some(Fingerprint::of("something else"));
         let what = format!("a stale {}", run.change.action);
@@ -117,9 +116,16 @@ async fn unreadable(suite: &Suite<'_>, trouble: Trouble, kind: FailureKind) -> C
 
 async fn ready_to_update(suite: &Suite<'_>) -> Result<(Lowered, Run), String> {
     let (first, _) = made(suite).await?;
-    let second = next(suite, &first).await?;
-    let run = suite.plan(Action::Update, Some(&second), Some(&first)).await?;
+    let run = ready(suite, &first).await?;
     Ok((first, run))
+}
+
+async fn ready(suite: &Suite<'_>, first: &Lowered) -> Result<Run, String> {
+    let second = match suite.touch() {
+        Action::Update => Some(next(suite, first).await?),
+        _ => None,
+    };
+    suite.plan(suite.touch(), second.as_ref(), Some(first)).await
 }
 
 /// An effect behind its deadline is a failure that says what it left.
