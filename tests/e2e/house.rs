@@ -36,6 +36,7 @@ const CRATES: &[(&str, &[&str], &str)] = &[
         &["hive-contract", "hive-objects", "hive-sql", "hive-backup"],
         "folders and repositories are backed up as databases are",
     ),
+    ("hive-parts", &[], "for tests alone: real servers, which know nothing of hive"),
     (
         "hive",
         &[
