@@ -3,8 +3,6 @@
 
 use crate::{exists, failure, make_parent};
 use hive_contract::{Failure, FailureKind, Token};
-use rustix::fs::{CWD, RenameFlags};
-use rustix::io::Errno;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -196,19 +194,12 @@ impl Claim {
     /// `AlreadyExists`, or what else the system says.
     pub fn install_new(&self, name: &str, to: &Path) -> io::Result<()> {
         let from = self.path(name);
-        let exclusive = || rustix::fs::renameat_with(CWD, &from, CWD, to, RenameFlags::NOREPLACE);
-        let mut installed = exclusive();
-        if installed == Err(Errno::NOENT) {
-            make_parent(to)?;
-            installed = exclusive();
-        }
-        match installed {
-            // A file system without that flag: a hard link fails as well where something is.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                fs::hard_link(&from, to)?;
-                fs::remove_file(&from)
+        match crate::rename_new(&from, to) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                make_parent(to)?;
+                crate::rename_new(&from, to)
             }
-            other => Ok(other?),
+            done => done,
         }
     }
 

@@ -1,14 +1,23 @@
 #![doc = include_str!("../README.md")]
 
 mod claim;
+mod folder;
+mod location;
 mod open;
+mod pieces;
+mod store;
 mod sync;
 
 pub use claim::{Claim, Claims, Renames};
+pub use folder::Folder;
+pub use location::{Location, S3Keys, S3Settings, check_key};
 pub use open::{Opened, open};
+pub use store::{Content, Entry, ObjectReader, Objects, Put};
 pub use sync::FolderSync;
 
 use hive_contract::{Failure, FailureKind};
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -43,6 +52,18 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
             fs::rename(from, to)
         }
         done => done,
+    }
+}
+
+/// Renames to where nothing is.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system without that flag: a hard link fails as well where something is.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        other => Ok(other?),
     }
 }
 
