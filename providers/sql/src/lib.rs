@@ -1,1 +1,32 @@
 //! What the database engines share, and nothing that touches a database.
+
+mod dialect;
+mod directive;
+pub mod facts;
+mod fault;
+pub mod foreign;
+mod half;
+pub mod history;
+pub mod lexeme;
+pub mod lint;
+pub mod manifest;
+pub mod migrations;
+mod name;
+pub mod objectives;
+mod phrase;
+mod refusal;
+pub mod retention;
+pub mod script;
+pub mod split;
+mod stage;
+#[cfg(test)]
+mod tests;
+pub mod words;
+
+pub use dialect::Dialect;
+pub use directive::Accept;
+pub use fault::{Fault, FileText};
+pub use half::{GoesOn, Half};
+pub use migrations::{Down, Migration, Migrations};
+pub use script::{Script, Statement};
+pub use stage::{Stage, stage};
