@@ -80,6 +80,7 @@ async fn planned(size: u32, providers: &Providers) -> Plan {
         on_failure: OnFailure::Rollback,
         freezes: false,
         scope: Scope::All,
+        rehearsals: BTreeMap::new(),
         asked: BTreeMap::new(),
     };
     plan::plan(&question).expect("a plan")

@@ -4,7 +4,8 @@ use crate::plan::{LoweredPart, Verbs};
 use hive_contract::address::MAIN;
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
-    Change, Declared, Failure, Fields, Invalid, LowerScope, Operation, Place, Provider, StackMark,
+    Change, Declared, Failure, Fields, Invalid, LowerScope, Operation, Place, Provider, Rehearsal,
+    StackMark, WayBack,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -142,8 +143,33 @@ impl Verbs for Providers {
         if wrong.is_empty() { Ok(lowered) } else { Err(wrong) }
     }
 
-    fn steps(&self, place: &str, change: &Change) -> Vec<Operation> {
-        self.by_place.get(place).map(|it| it.steps(change, None)).unwrap_or_default()
+    fn objections(&self, place: &str, change: &Change) -> Vec<Invalid> {
+        self.by_place.get(place).map(|it| it.objections(change)).unwrap_or_default()
+    }
+
+    fn can_rehearse(&self, place: &str, change: &Change) -> bool {
+        self.by_place.get(place).is_some_and(|it| it.can_rehearse(change))
+    }
+
+    fn steps(&self, place: &str, change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Operation> {
+        self.by_place.get(place).map(|it| it.steps(change, rehearsal)).unwrap_or_default()
+    }
+
+    fn ways_back(
+        &self,
+        place: &str,
+        change: &Change,
+        rehearsal: Option<&Rehearsal>,
+    ) -> Vec<WayBack> {
+        self.by_place.get(place).map(|it| it.ways_back(change, rehearsal)).unwrap_or_default()
+    }
+
+    fn stop(&self, place: &str, change: &Change) -> Vec<Operation> {
+        self.by_place.get(place).map(|it| it.stop(change)).unwrap_or_default()
+    }
+
+    fn start(&self, place: &str, change: &Change) -> Vec<Operation> {
+        self.by_place.get(place).map(|it| it.start(change)).unwrap_or_default()
     }
 
     fn upgrade(&self, provider: &str, form: u32, fields: Fields) -> Upgraded {

@@ -92,6 +92,7 @@ impl Session {
                 Some(these) => Scope::Exactly(these.clone()),
                 None => scope(ask),
             },
+            rehearsals: BTreeMap::new(),
             asked: asked(ask, &desired, adoptable.as_ref()),
             desired,
         };
@@ -123,11 +124,16 @@ impl Session {
                 if !snapshot.whole {
                     return Err(self.partial(*number).await?);
                 }
-                self.of_snapshot(Command::Restore { snapshot: *number }, snapshot, recorded).await
+                self.of_snapshot(
+                    Command::Restore { snapshot: *number, with_data: false },
+                    snapshot,
+                    recorded,
+                )
+                .await
             }
             Want::Before => {
                 let snapshot = self.before().await?;
-                let command = Command::Rollback { snapshot: snapshot.number };
+                let command = Command::Rollback { snapshot: snapshot.number, with_data: false };
                 self.of_snapshot(command, snapshot, recorded).await
             }
             Want::Nothing => {

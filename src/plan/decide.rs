@@ -37,6 +37,8 @@ pub(super) struct Decision<'a> {
     pub(super) live: Option<&'a Live>,
     /// In which order a replacement goes.
     pub(super) order: ReplaceOrder,
+    /// What is asked of its provider beyond that, in the provider's own words.
+    pub(super) run: Option<Fields>,
 }
 
 /// A declared part, filled in as far as it is known.
@@ -194,6 +196,7 @@ pub(super) fn decide_gate<'a>(
         held: None,
         live: None,
         order: ReplaceOrder::default(),
+        run: None,
     });
     Verdict::Touch(decisions.collect())
 }

@@ -82,12 +82,17 @@ impl<'a> Judge<'_, 'a> {
         if matches!(self.subject.asked, Some(Asked::Run)) {
             return Err(PlanError::NothingToRun(target.address));
         }
+        if self.only_recorded() {
+            let wanted = self.wanted(part, None, live, known)?;
+            return Ok(self.record_alone(target, Action::Create, wanted));
+        }
         let Some(live) = live else {
             if adopts {
                 return Err(PlanError::NothingToAdopt(target.address));
             }
             let wanted = self.wanted(part, None, None, known)?;
-            return Ok(self.decision(target, Action::Create, vec![Reason::Declared], wanted));
+            let decision = self.decision(target, Action::Create, vec![Reason::Declared], wanted);
+            return Ok(self.doing(decision));
         };
         marks::may_take(self.survey.question, self.subject, &target, live)?;
         let wanted = self.wanted(part, Some(&live.fields), Some(live), known)?;
@@ -103,7 +108,7 @@ impl<'a> Judge<'_, 'a> {
         let mut decision = self.decision(target, Action::Adopt, reasons, wanted);
         decision.differences = differences;
         decision.live = Some(live);
-        Ok(decision)
+        Ok(self.doing(decision))
     }
 
     /// Declared and recorded.
@@ -115,6 +120,13 @@ impl<'a> Judge<'_, 'a> {
         known: &mut Known,
     ) -> Result<Decision<'a>, PlanError> {
         let live = self.held_live(&held, &target)?;
+        if self.only_recorded() {
+            let wanted = self.wanted(part, Some(&held.fields), live, known)?;
+            let same = compare::same_record(&wanted.fields, &held.fields, self.ignore());
+            let action = if same { Action::Keep } else { Action::Update };
+            let decision = self.record_alone(target, action, wanted);
+            return Ok(Decision { held: Some(held), live, ..decision });
+        }
         if let Some(live) = live {
             marks::may_change(self.survey.question, self.subject, &target, live)?;
         }
@@ -160,7 +172,7 @@ impl<'a> Judge<'_, 'a> {
             if same { vec![Reason::Drift] } else { vec![Reason::Declared, Reason::Drift] };
         let mut decision = self.decision(target, Action::Create, reasons, wanted);
         decision.held = Some(held);
-        Ok(decision)
+        Ok(self.doing(decision))
     }
 
     /// At another place or under another identity: there anew, and here no more.
@@ -202,7 +214,7 @@ impl<'a> Judge<'_, 'a> {
             }
             None => decision.action = Action::Create,
         }
-        Ok(decision)
+        Ok(self.doing(decision))
     }
 
     fn on_one_system(&self, one: &str, other: &str) -> bool {
@@ -281,7 +293,7 @@ impl<'a> Judge<'_, 'a> {
         decision.differences = differences;
         decision.held = Some(held);
         decision.live = Some(live);
-        Ok(decision)
+        Ok(self.doing(decision))
     }
 
     /// Recorded and declared no more: taken away, or let go.
@@ -305,13 +317,14 @@ impl<'a> Judge<'_, 'a> {
             target,
             sort: Sort::Object,
             action,
-            effect: live.is_some(),
+            effect: live.is_some() && !self.only_recorded(),
             reasons,
             differences: Vec::new(),
             wanted: None,
             held: Some(held),
             live,
             order: ReplaceOrder::default(),
+            run: None,
         })
     }
 
@@ -449,6 +462,7 @@ impl<'a> Judge<'_, 'a> {
             held: None,
             live: None,
             order: ReplaceOrder::default(),
+            run: None,
         }
     }
 
@@ -470,7 +484,42 @@ impl<'a> Judge<'_, 'a> {
             wanted: Some(wanted),
             held: None,
             live: None,
+            run: None,
         }
+    }
+
+    /// Whether something else in this plan makes it as it is declared.
+    fn only_recorded(&self) -> bool {
+        matches!(self.subject.asked, Some(Asked::Record))
+    }
+
+    /// Only its record becomes what is declared.
+    fn record_alone(&self, target: Target, action: Action, wanted: Wanted<'a>) -> Decision<'a> {
+        let command = self.survey.question.command.to_string();
+        let decision = self.decision(target, action, vec![Reason::Asked { command }], wanted);
+        Decision { effect: false, ..decision }
+    }
+
+    /// The same with what a person asked of its provider. What runs in front of its users is made
+    /// as it is declared first; of anything else that is all that happens.
+    fn doing(&self, mut decision: Decision<'a>) -> Decision<'a> {
+        let Some(Asked::Do(run)) = self.subject.asked else { return decision };
+        let first = decision.wanted.as_ref().is_some_and(|it| it.part.lowered.before_users);
+        let makes = matches!(decision.action, Action::Create | Action::Update | Action::Adopt);
+        let alone = match decision.action {
+            Action::Keep => true,
+            // Its record alone differs, and is made right by the run too.
+            Action::Update if !decision.effect => true,
+            _ => makes && !first,
+        };
+        if alone {
+            decision.action = Action::Run;
+        }
+        let command = self.survey.question.command.to_string();
+        decision.reasons.insert(0, Reason::Asked { command });
+        decision.effect = true;
+        decision.run = Some(run.clone());
+        decision
     }
 }
 

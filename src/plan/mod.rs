@@ -16,6 +16,7 @@ mod lints;
 mod marks;
 pub mod model;
 pub mod outputs;
+mod pen;
 mod planner;
 pub mod question;
 pub mod reads;
@@ -33,7 +34,7 @@ pub use file::PlanFileError;
 pub use fold::{FoldError, fold};
 pub use model::*;
 pub use outputs::Outputs;
-pub use planner::plan;
+pub use planner::{plan, to_rehearse};
 pub use question::{Asked, PlanError, Question, Scope};
 pub use verbs::{Desired, LoweredPart, Verbs};
 

@@ -2,7 +2,7 @@
 
 use hive_contract::{
     Action, Address, Declared, Difference, Expects, FieldPath, Fields, Fingerprint, Operation,
-    Place, Reason, Target, Undo, Value,
+    Place, Reason, Target, Undo, Value, WayBack,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +63,9 @@ pub struct Plan {
     pub rollback: Vec<UndoStep>,
     /// The first step behind which there is no way back without loss.
     pub point_of_no_return: Option<u32>,
+    /// The ways back from each change that says some, for reviewers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ways: BTreeMap<Target, Vec<WayBack>>,
     /// Files beside the stack that its steps run, bound by digest.
     pub files: Vec<BoundFile>,
     /// What a reviewer should know.
@@ -83,12 +86,27 @@ pub enum Command {
     Restore {
         /// Which snapshot.
         snapshot: u64,
+        /// Whether what was written comes back too, from backups.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        with_data: bool,
     },
     /// Make live what the last whole snapshot says that differs from the newest.
     Rollback {
         /// Which snapshot.
         snapshot: u64,
+        /// Whether what was written comes back too, from backups.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        with_data: bool,
     },
+    /// Make live what a snapshot says where nothing is left, with what was written.
+    Rebuild {
+        /// Which snapshot.
+        snapshot: u64,
+    },
+    /// Make backups.
+    Backup,
+    /// Try whether backups can be restored.
+    Verify,
     /// Take away everything that is recorded.
     Destroy,
     /// Take into hive what is live.
@@ -105,8 +123,15 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Apply => f.write_str("apply"),
-            Self::Restore { snapshot } => write!(f, "restore {snapshot}"),
-            Self::Rollback { snapshot } => write!(f, "rollback to {snapshot}"),
+            Self::Restore { snapshot, with_data } => {
+                write!(f, "restore {snapshot}{}", data(*with_data))
+            }
+            Self::Rollback { snapshot, with_data } => {
+                write!(f, "rollback to {snapshot}{}", data(*with_data))
+            }
+            Self::Rebuild { snapshot } => write!(f, "rebuild {snapshot}"),
+            Self::Backup => f.write_str("backup"),
+            Self::Verify => f.write_str("verify"),
             Self::Destroy => f.write_str("destroy"),
             Self::Adopt => f.write_str("adopt"),
             Self::Forget => f.write_str("forget"),
@@ -114,6 +139,10 @@ impl fmt::Display for Command {
             Self::Restart => f.write_str("restart"),
         }
     }
+}
+
+fn data(with: bool) -> &'static str {
+    if with { " --with-data" } else { "" }
 }
 
 /// What a failure leads to.

@@ -14,7 +14,9 @@ use super::rollback::{point_of_no_return, rollback};
 use super::scope::{Selection, missing};
 use super::steps::Drafts;
 use super::survey::Survey;
-use hive_contract::{Action, Address, Fields, OutputRef, Place, Reason, Sort, Target, Value};
+use hive_contract::{
+    Action, Address, Change, Fields, OutputRef, Place, Reason, Sort, Target, Value,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes the plan: what would happen, in which order, and the way back.
@@ -66,6 +68,7 @@ pub fn plan(question: &Question<'_>) -> Result<Plan, Vec<PlanError>> {
         covers_all: question.scope == Scope::All,
         rollback: rollback(&survey, &steps),
         point_of_no_return: point_of_no_return(&steps),
+        ways: BTreeMap::new(),
         files: files(&survey, &steps),
         lints: Vec::new(),
         left_out: selection.left_out.clone(),
@@ -77,6 +80,21 @@ pub fn plan(question: &Question<'_>) -> Result<Plan, Vec<PlanError>> {
     // What takes nothing back leaves nothing behind that the TOML would undo.
     plan.freezes &= !plan.is_empty();
     Ok(plan)
+}
+
+/// The changes that trying beforehand tells something of, with their places: what comes of trying
+/// goes into [`Question::rehearsals`], and the question is asked again.
+///
+/// # Errors
+/// Everything that speaks against a plan, at once.
+pub fn to_rehearse(question: &Question<'_>) -> Result<Vec<(String, Change)>, Vec<PlanError>> {
+    let survey = Survey::new(question)?;
+    let considered = consider(&survey)?;
+    let errors = objections(&survey, &considered);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(Drafts::new(&survey, &considered.verdicts, &considered.selection).rehearsable)
 }
 
 /// What was decided, and what of it the plan holds.
@@ -191,7 +209,7 @@ fn objections(survey: &Survey<'_>, considered: &Considered<'_>) -> Vec<PlanError
             (Some(Asked::Adopt { .. }), _) if survey.question.command == Command::Adopt => {
                 errors.push(PlanError::NothingToAdopt(subject.address.clone()));
             }
-            (Some(Asked::Run), Sort::Gate | Sort::Notice) => {
+            (Some(Asked::Run | Asked::Do(_)), Sort::Gate | Sort::Notice) => {
                 errors.push(PlanError::NothingToRun(subject.address.clone()));
             }
             (Some(Asked::Replace), _) => {

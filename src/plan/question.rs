@@ -3,8 +3,8 @@
 use super::model::{BoundFile, Command, OnFailure};
 use super::verbs::{Desired, Verbs};
 use hive_contract::{
-    Address, Facts, Failure, FieldPath, Fields, Fingerprint, Invalid, Observed, Place, StackMark,
-    Target, Value,
+    Address, Facts, Failure, FieldPath, Fields, Fingerprint, Invalid, Observed, Place, Rehearsal,
+    StackMark, Target, Value,
 };
 use hive_state::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +50,9 @@ pub struct Question<'a> {
     pub scope: Scope,
     /// What a person asked of single resources.
     pub asked: BTreeMap<Address, Asked>,
+    /// What came of trying the changes that [`super::to_rehearse`] gave, or why it could not be
+    /// tried. Empty where nobody tried.
+    pub rehearsals: BTreeMap<Target, Result<Rehearsal, String>>,
 }
 
 /// Which resources a plan may touch.
@@ -70,6 +73,12 @@ pub enum Asked {
     Replace,
     /// `restart`.
     Run,
+    /// Something that its provider alone understands, such as which backup is restored: it comes to
+    /// `steps` as [`hive_contract::Change::run`] of an [`hive_contract::Action::Run`].
+    Do(Fields),
+    /// Only what is recorded of it becomes what is declared: something else in this plan makes it
+    /// so, as the restore of a database does its migrations.
+    Record,
     /// `adopt`, also from another store.
     Adopt {
         /// `--take-over`.
@@ -198,6 +207,17 @@ pub enum PlanError {
         address: Address,
         /// What.
         invalid: Invalid,
+    },
+    /// A part takes away before it makes: users move over to what the one makes before the other
+    /// takes away what they used.
+    #[error("`{target}`: \"{takes}\" comes before \"{makes}\"")]
+    TakesFirst {
+        /// Which part.
+        target: Target,
+        /// The title of the operation that takes away.
+        takes: String,
+        /// The title of the one behind it that makes.
+        makes: String,
     },
     /// A reference to an output that its provider does not name, or that nobody knows.
     #[error("`{address}` needs `{on}.{output}`, which is no output of it")]

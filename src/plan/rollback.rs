@@ -110,5 +110,5 @@ fn as_recorded(survey: &Survey<'_>, target: &Target) -> Option<Operation> {
         before: None,
         related: Default::default(),
     };
-    question.verbs.steps(&part.place, &change).into_iter().next()
+    question.verbs.steps(&part.place, &change, None).into_iter().next()
 }

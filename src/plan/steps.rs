@@ -3,41 +3,13 @@
 use super::decide::{Decision, Verdict};
 use super::graph::{Graph, Order, Rank};
 use super::model::{Expected, Step};
+use super::pen::{Draft, Lane, Pen};
 use super::question::{Asked, PlanError};
 use super::scope::Selection;
 use super::survey::Survey;
-use hive_contract::{
-    Action, Change, Expects, FieldPath, Fields, Fingerprint, Live, Lowered, Operation, Phase,
-    ReplaceOrder, Reversible, Target,
-};
+use hive_contract::{Change, Expects, Reversible};
 use petgraph::graph::NodeIndex;
 use std::collections::BTreeMap;
-
-/// One operation that has no number yet.
-pub(super) struct Draft {
-    target: Target,
-    action: Action,
-    place: String,
-    identity: String,
-    access: Fields,
-    managed: Vec<FieldPath>,
-    operation: Operation,
-    /// The fingerprint seen of what it acts on; none where nothing was there.
-    seen: Option<Fingerprint>,
-    /// The draft before it that acts on the same live object.
-    follows: Option<usize>,
-}
-
-/// The drafts of one part.
-#[derive(Default)]
-struct Lane {
-    /// What makes it ready, in order.
-    ready: Vec<usize>,
-    /// How many of `ready` take away what was there before.
-    taking: usize,
-    /// What takes away what nobody needs any more, in order.
-    late: Vec<usize>,
-}
 
 /// The drafts of all resources.
 #[derive(Default)]
@@ -45,6 +17,8 @@ pub(super) struct Drafts {
     all: Vec<Draft>,
     /// By subject.
     lanes: BTreeMap<usize, Vec<Lane>>,
+    /// The changes that trying beforehand tells something of, with their places.
+    pub(super) rehearsable: Vec<(String, Change)>,
 }
 
 impl Drafts {
@@ -69,41 +43,11 @@ impl Drafts {
     }
 
     fn lane(&mut self, survey: &Survey<'_>, at: usize, decision: &Decision<'_>) -> Lane {
-        let subject = &survey.subjects[at];
-        let declared = subject.desired.map(|it| &it.declared);
-        let ignore = declared.or(subject.recorded.map(|it| &it.declared));
-        let managed = decision.managed(ignore.map_or(&[], |it| &it.ignore));
-        let mut pen = Pen { survey, at, decision, managed, drafts: &mut self.all };
-        let mut lane = Lane::default();
-        match decision.action {
-            Action::Replace => {
-                let taken = pen.take_away(Action::Delete);
-                let made = pen.make(Action::Create);
-                let (ready, prune) = pen.by_phase(made);
-                lane.late = prune;
-                if decision.order == ReplaceOrder::CreateFirst && decision.apart() {
-                    lane.ready = ready;
-                    lane.late.extend(taken);
-                } else {
-                    lane.taking = taken.len();
-                    lane.ready = taken.into_iter().chain(ready).collect();
-                }
-                pen.link(lane.ready.iter().chain(&lane.late));
-            }
-            Action::Delete | Action::Forget => {
-                lane.late = pen.take_away(decision.action);
-                pen.link(lane.late.iter());
-            }
-            action => {
-                let made = pen.make(action);
-                (lane.ready, lane.late) = pen.by_phase(made);
-                pen.link(lane.ready.iter().chain(&lane.late));
-            }
-        }
-        lane
+        let (drafts, rehearsable) = (&mut self.all, &mut self.rehearsable);
+        Pen::new(survey, at, decision, drafts, rehearsable).lane()
     }
 
-    /// What `restart` was asked for and its provider has no operation for.
+    /// What was asked to run and its provider has no operation for.
     pub(super) fn cannot_run(&self, survey: &Survey<'_>, selection: &Selection) -> Vec<PlanError> {
         let steps = |at: &usize| {
             let lanes = self.lanes.get(at).into_iter().flatten();
@@ -111,7 +55,7 @@ impl Drafts {
         };
         let subjects = survey.subjects.iter().enumerate();
         let asked = subjects.filter(|(at, subject)| {
-            matches!(subject.asked, Some(Asked::Run)) && selection.chosen[*at]
+            matches!(subject.asked, Some(Asked::Run | Asked::Do(_))) && selection.chosen[*at]
         });
         let idle = asked.filter(|(at, _)| steps(at) == 0);
         idle.map(|(_, subject)| PlanError::NothingToRun(subject.address.clone())).collect()
@@ -167,108 +111,6 @@ impl Drafts {
             });
         }
         steps
-    }
-}
-
-/// Writes the drafts of one decision.
-struct Pen<'p, 'a> {
-    survey: &'p Survey<'a>,
-    at: usize,
-    decision: &'p Decision<'a>,
-    managed: Vec<FieldPath>,
-    drafts: &'p mut Vec<Draft>,
-}
-
-impl Pen<'_, '_> {
-    /// What makes it as it shall be.
-    fn make(&mut self, action: Action) -> Vec<usize> {
-        let Some(wanted) = &self.decision.wanted else { return Vec::new() };
-        let desired =
-            Lowered { fields: wanted.fields.clone().into_owned(), ..wanted.part.lowered.clone() };
-        let half = self.decision.action == Action::Replace;
-        let anew = action == Action::Create;
-        let recorded = self.decision.held.as_ref().filter(|_| !half);
-        let live = self.decision.live.filter(|_| !anew);
-        let identity = match (live, &self.decision.held) {
-            _ if anew => &desired.identity,
-            (_, Some(held)) => &held.part.identity,
-            (Some(live), None) => &live.identity,
-            (None, None) => &desired.identity,
-        };
-        let subject = &self.survey.subjects[self.at];
-        let change = Change {
-            target: self.decision.target.clone(),
-            action,
-            identity: identity.clone(),
-            recorded: recorded.map(|it| it.fields.clone().into_owned()),
-            observed: live.cloned(),
-            differences: if anew { Vec::new() } else { self.decision.differences.clone() },
-            moved_from: subject.moved_from.cloned(),
-            unverified: recorded.is_some_and(|it| !it.part.is_verified()),
-            desired: Some(desired),
-            run: None,
-            before: None,
-            related: Default::default(),
-        };
-        self.write(&wanted.part.place, &change)
-    }
-
-    /// What takes away, or lets go, what is there.
-    fn take_away(&mut self, action: Action) -> Vec<usize> {
-        let Some(held) = &self.decision.held else { return Vec::new() };
-        let change = Change {
-            target: self.decision.target.clone(),
-            action,
-            identity: held.part.identity.clone(),
-            desired: None,
-            recorded: Some(held.fields.clone().into_owned()),
-            observed: self.decision.live.cloned(),
-            differences: Vec::new(),
-            moved_from: None,
-            unverified: false,
-            run: None,
-            before: None,
-            related: Default::default(),
-        };
-        self.write(&held.part.place, &change)
-    }
-
-    fn write(&mut self, place: &str, change: &Change) -> Vec<usize> {
-        let operations = self.survey.question.verbs.steps(place, change);
-        let first = self.drafts.len();
-        let fingerprint = |live: &Live| Fingerprint::of_managed(&live.fields, &self.managed);
-        let seen = change.observed.as_ref().map(fingerprint);
-        let held = self.decision.held.as_ref().map(|it| &it.part.access);
-        let access = change.desired.as_ref().map(|it| &it.access).or(held);
-        let access = access.cloned().unwrap_or_default();
-        self.drafts.extend(operations.into_iter().map(|operation| Draft {
-            target: change.target.clone(),
-            action: change.action,
-            place: place.to_owned(),
-            identity: change.identity.clone(),
-            access: access.clone(),
-            managed: self.managed.clone(),
-            operation,
-            seen: seen.clone(),
-            follows: None,
-        }));
-        (first..self.drafts.len()).collect()
-    }
-
-    fn by_phase(&self, drafts: Vec<usize>) -> (Vec<usize>, Vec<usize>) {
-        drafts.into_iter().partition(|it| self.drafts[*it].operation.phase == Phase::Ready)
-    }
-
-    /// Says of each draft which one before it left the live object that it acts on.
-    fn link<'l>(&mut self, order: impl Iterator<Item = &'l usize>) {
-        let mut last: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for at in order {
-            let draft = &mut self.drafts[*at];
-            if draft.operation.expects == Expects::Anything {
-                continue;
-            }
-            draft.follows = last.insert((draft.place.clone(), draft.identity.clone()), *at);
-        }
     }
 }
 

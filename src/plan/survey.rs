@@ -245,7 +245,7 @@ fn unknown(question: &Question<'_>) -> Vec<PlanError> {
         let good = match asked {
             Asked::Forget => held(address),
             Asked::Adopt { .. } | Asked::MovedFrom(_) => question.desired.contains_key(address),
-            Asked::Replace | Asked::Run => true,
+            Asked::Replace | Asked::Run | Asked::Do(_) | Asked::Record => true,
         };
         if !good {
             unknown.insert(address);

@@ -1,7 +1,7 @@
 //! The pure verbs of all providers, as the planner sees them.
 
 use hive_contract::outcome::Upgraded;
-use hive_contract::{Change, Declared, Fields, Invalid, Lowered, Operation};
+use hive_contract::{Change, Declared, Fields, Invalid, Lowered, Operation, Rehearsal, WayBack};
 use std::collections::BTreeMap;
 
 /// What a declared resource is to one provider.
@@ -19,7 +19,7 @@ pub struct LoweredPart {
     pub lowered: Lowered,
 }
 
-/// `lower`, `steps` and `upgrade` of every provider, without a way to touch the world.
+/// The pure verbs of every provider, without a way to touch the world.
 pub trait Verbs {
     /// All parts of one declared resource.
     ///
@@ -27,8 +27,28 @@ pub trait Verbs {
     /// Everything that is wrong with it.
     fn lower(&self, declared: &Declared) -> Result<Vec<LoweredPart>, Vec<Invalid>>;
 
+    /// What speaks against a change at a place, each with the declared field that is to blame.
+    fn objections(&self, place: &str, change: &Change) -> Vec<Invalid>;
+
+    /// Whether a rehearsal of a change at a place tells something.
+    fn can_rehearse(&self, place: &str, change: &Change) -> bool;
+
     /// The operations of one change at one place.
-    fn steps(&self, place: &str, change: &Change) -> Vec<Operation>;
+    fn steps(&self, place: &str, change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Operation>;
+
+    /// The ways back from a change as a whole, for the reviewer's table.
+    fn ways_back(
+        &self,
+        place: &str,
+        change: &Change,
+        rehearsal: Option<&Rehearsal>,
+    ) -> Vec<WayBack>;
+
+    /// What makes nothing of it run; nothing where it never runs.
+    fn stop(&self, place: &str, change: &Change) -> Vec<Operation>;
+
+    /// What makes it run again, as it is desired, else as it was recorded.
+    fn start(&self, place: &str, change: &Change) -> Vec<Operation>;
 
     /// Recorded fields in today's form.
     ///

@@ -121,6 +121,7 @@ pub(crate) fn empty() -> Plan {
         steps: Vec::new(),
         rollback: Vec::new(),
         point_of_no_return: None,
+        ways: BTreeMap::new(),
         files: Vec::new(),
         lints: Vec::new(),
         left_out: BTreeMap::new(),

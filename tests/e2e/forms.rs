@@ -5,7 +5,8 @@ use hive::plan::{self, Command, Desired, LoweredPart, OnFailure, Question, Scope
 use hive::registry::Providers;
 use hive_contract::outcome::Upgraded;
 use hive_contract::{
-    Change, Declared, Fields, Invalid, Live, Mark, Observed, Operation, StackMark, Target,
+    Change, Declared, Fields, Invalid, Live, Mark, Observed, Operation, Rehearsal, StackMark,
+    Target, WayBack,
 };
 use hive_state::{Ledger, MemoryStore, Snapshot};
 use std::collections::BTreeMap;
@@ -84,8 +85,33 @@ impl Verbs for There {
         Ok(parts)
     }
 
-    fn steps(&self, place: &str, change: &Change) -> Vec<Operation> {
-        self.providers.steps(self.here(place), change)
+    fn objections(&self, place: &str, change: &Change) -> Vec<Invalid> {
+        self.providers.objections(self.here(place), change)
+    }
+
+    fn can_rehearse(&self, place: &str, change: &Change) -> bool {
+        self.providers.can_rehearse(self.here(place), change)
+    }
+
+    fn steps(&self, place: &str, change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Operation> {
+        self.providers.steps(self.here(place), change, rehearsal)
+    }
+
+    fn ways_back(
+        &self,
+        place: &str,
+        change: &Change,
+        rehearsal: Option<&Rehearsal>,
+    ) -> Vec<WayBack> {
+        self.providers.ways_back(self.here(place), change, rehearsal)
+    }
+
+    fn stop(&self, place: &str, change: &Change) -> Vec<Operation> {
+        self.providers.stop(self.here(place), change)
+    }
+
+    fn start(&self, place: &str, change: &Change) -> Vec<Operation> {
+        self.providers.start(self.here(place), change)
     }
 
     fn upgrade(&self, provider: &str, form: u32, fields: Fields) -> Upgraded {
@@ -145,6 +171,7 @@ async fn plans_nothing(snapshot: &Snapshot, store: &str) {
         on_failure: OnFailure::Rollback,
         freezes: false,
         scope: Scope::All,
+        rehearsals: BTreeMap::new(),
         asked: BTreeMap::new(),
     };
     let plan = plan::plan(&question).expect("a plan");

@@ -274,6 +274,7 @@ impl Bed {
             on_failure: self.on_failure,
             freezes: self.freezes,
             scope: Scope::All,
+            rehearsals: BTreeMap::new(),
             asked: wishes,
         };
         plan::plan(&question).expect("there is a plan")

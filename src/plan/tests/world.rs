@@ -9,7 +9,8 @@ use hive_contract::value::Format;
 use hive_contract::{
     Action, Address, Change, Declared, Expects, Facts, Failure, FailureKind, FieldPath, Fields,
     Fingerprint, Invalid, Live, Lowered, Mark, Observed, Operation, Outcome, Output, Phase, Pick,
-    Place, ReplaceOrder, Reversible, Sort, StackMark, Status, Target, Token, Undo, Value,
+    Place, Rehearsal, ReplaceOrder, Reversible, Sort, StackMark, Status, Target, Token, Undo,
+    Value, WayBack,
 };
 use hive_state::{Begun, Ending, Record, Replay, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +93,37 @@ impl Verbs for Tiny {
         }])
     }
 
-    fn steps(&self, _place: &str, change: &Change) -> Vec<Operation> {
+    fn objections(&self, _place: &str, _change: &Change) -> Vec<Invalid> {
+        Vec::new()
+    }
+
+    fn can_rehearse(&self, _place: &str, _change: &Change) -> bool {
+        false
+    }
+
+    fn ways_back(
+        &self,
+        _place: &str,
+        _change: &Change,
+        _rehearsal: Option<&Rehearsal>,
+    ) -> Vec<WayBack> {
+        Vec::new()
+    }
+
+    fn stop(&self, _place: &str, _change: &Change) -> Vec<Operation> {
+        Vec::new()
+    }
+
+    fn start(&self, _place: &str, _change: &Change) -> Vec<Operation> {
+        Vec::new()
+    }
+
+    fn steps(
+        &self,
+        _place: &str,
+        change: &Change,
+        _rehearsal: Option<&Rehearsal>,
+    ) -> Vec<Operation> {
         let desired = change.desired.as_ref();
         let gate = desired.is_some_and(|it| it.sort == Sort::Gate);
         let to = desired.map(|it| it.fields.clone()).unwrap_or_default();
@@ -283,6 +314,7 @@ impl World {
             on_failure: OnFailure::Rollback,
             freezes: false,
             scope: Scope::All,
+            rehearsals: BTreeMap::new(),
             asked: BTreeMap::new(),
             desired,
         };

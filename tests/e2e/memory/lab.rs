@@ -209,6 +209,7 @@ impl Lab {
             on_failure: wish.on_failure,
             freezes: wish.freezes,
             scope: wish.scope.clone(),
+            rehearsals: BTreeMap::new(),
             asked: wish.asked.clone(),
         };
         plan::plan(&question)
@@ -224,7 +225,7 @@ impl Lab {
         let snapshot = self.ledger().snapshot(number).await.expect("readable").expect("there");
         let declared = snapshot.resources.into_iter().map(|(at, it)| (at, it.declared)).collect();
         Wish {
-            command: Command::Restore { snapshot: number },
+            command: Command::Restore { snapshot: number, with_data: false },
             freezes: true,
             ..Wish::apply(declared)
         }
