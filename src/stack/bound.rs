@@ -1,5 +1,5 @@
-//! Files beside a stack: the sources of configs, which become content, and the programs that steps
-//! run, which are bound by digest.
+//! Files beside a stack: the sources of configs, which become content, the files of migrations, which
+//! become texts, and the programs that steps run, which are bound by digest.
 
 use super::check::Checker;
 use super::model::Span;
@@ -49,6 +49,7 @@ impl<'a> Binder<'a> {
         let address = declared.address.clone();
         match address.kind() {
             "config" => self.source(&address, &mut declared.fields, checker),
+            "migrations" => self.migrations(&address, &mut declared.fields, checker),
             "check" if declared.fields.contains_key("command") => {
                 self.program(&address, &[], &mut declared.fields, checker);
             }
@@ -75,10 +76,47 @@ impl<'a> Binder<'a> {
             Err(unreadable) => {
                 let help = match unreadable {
                     Unreadable::Absent => "the path is relative to the stack's folder",
-                    Unreadable::TooLarge(_) => "a config is written whole into plan and snapshot",
+                    Unreadable::TooLarge { .. } => {
+                        "a config is written whole into plan and snapshot"
+                    }
                     _ => "a config must be UTF-8 text",
                 };
                 checker.findings.add(at, format!("`{source}` {unreadable}")).help(help);
+            }
+        }
+    }
+
+    /// `path` → `files`: their names and texts, in the order of their names.
+    fn migrations(&self, address: &Address, fields: &mut Fields, checker: &mut Checker<'_>) {
+        let Some(Value::Text(path)) = fields.remove("path") else { return };
+        let at = checker.place(address, &["path"]);
+        match read::migrations(&self.folder.join(&path)) {
+            Ok(texts) => {
+                let one = |(name, text): (String, String)| {
+                    let file = [("name", Value::Text(name)), ("text", Value::Text(text))];
+                    Value::Map(file.map(|(key, value)| (key.to_owned(), value)).into())
+                };
+                let files = texts.into_iter().map(one).collect();
+                fields.insert("files".to_owned(), Value::List(files));
+                if let Some(at) = at {
+                    checker.also_stands(address, "files", at);
+                }
+            }
+            Err(wrong) => {
+                for (file, unreadable) in wrong {
+                    let file =
+                        file.strip_prefix(self.folder).unwrap_or(&file).display().to_string();
+                    let help = match unreadable {
+                        Unreadable::Absent => "the path is relative to the stack's folder",
+                        Unreadable::NotAFile => "the files of one list stand side by side",
+                        Unreadable::TooLarge { .. } => {
+                            "every snapshot holds the text of migrations"
+                        }
+                        Unreadable::NotAFolder => "name the folder in which the files are",
+                        _ => "a migration must be UTF-8 text",
+                    };
+                    checker.findings.add(at, format!("`{file}` {unreadable}")).help(help);
+                }
             }
         }
     }

@@ -5,18 +5,18 @@ use super::language::{Key, Keys, Type};
 use super::shape::Shape;
 
 const TEXT: Type = Type::Text(Shape::Any);
-const FILLED: Type = Type::Text(Shape::Filled);
+pub(super) const FILLED: Type = Type::Text(Shape::Filled);
 const COMMAND: Type = Type::List(&TEXT, 1);
 
-const USES: Key = Key::new(
+pub(super) const USES: Key = Key::new(
     "uses",
     Type::List(&Type::Text(Shape::Address), 0),
     "what it needs beyond what its keys refer to: those are ready before it begins",
     "[\"check.ready\"]",
 );
-const PROTECT: Key =
+pub(super) const PROTECT: Key =
     Key::new("protect", Type::Bool, "no plan may delete or replace it", "true").default("false");
-const IGNORE: Key = Key::new(
+pub(super) const IGNORE: Key = Key::new(
     "ignore",
     Type::List(&Type::Table(&IGNORED), 0),
     "fields that somebody else owns once it exists",

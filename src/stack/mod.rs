@@ -1,10 +1,13 @@
 //! TOML to declared resources.
 
+mod access;
 mod bound;
 mod check;
 mod cycle;
+mod data;
 mod duration;
 mod init;
+mod inject;
 mod kinds;
 mod language;
 mod lowered;

@@ -2,6 +2,7 @@
 
 use super::bound::Binder;
 use super::check::{Checker, Hole};
+use super::inject::{self, Undo};
 use super::language::{Keys, Takes, Type};
 use super::model::{ForeignRef, ForeignValue, Problem, SourceFile, Span, Spans, Stack, Unread};
 use super::outline::STORE;
@@ -99,6 +100,11 @@ impl Reading<'_> {
         let mut checker = Checker::new(&mut findings, &variables, &addresses, self.environment);
         let sections = sections(tree, &mut checker);
         let mut declared = resources(tree, &mut checker);
+        if let Some(name) = self.instance {
+            inject::instance(&mut declared, name, tree, &mut checker);
+        }
+        let undo = Undo::of(sections.text("environment", "rollback").as_deref());
+        inject::inject(&mut declared, undo, &mut checker);
         resource::claims(&declared, &mut checker);
         cycle::cycles(&declared, &mut checker);
         let store = sections.text("state", "folder").unwrap_or_else(|| STORE.to_owned());
@@ -142,18 +148,20 @@ impl Reading<'_> {
 /// Where configs are written, and processes run, where a stack says nothing.
 const RUN: &str = ".hive-run";
 
-/// The files and folders that an apply writes: those of configs, and what processes run in.
+/// The files and folders that an apply writes: those of configs, databases and backups, and what
+/// processes run in.
 fn made(
     declared: &BTreeMap<Address, Declared>,
     platforms: &BTreeMap<String, Fields>,
 ) -> impl Iterator<Item = String> {
     let text = |fields: &Fields, key: &str| fields.get(key)?.as_text().map(str::to_owned);
-    let configs = declared.values().filter(|it| it.address.kind() == "config");
+    let written = declared.values().filter_map(move |it| match it.address.kind() {
+        "config" | "database" => text(&it.fields, "path"),
+        "backup" => text(&it.fields, "destination").filter(|it| !it.starts_with("s3://")),
+        _ => None,
+    });
     let run = platforms.get("process").and_then(|it| text(it, "directory"));
-    configs
-        .filter_map(move |config| text(&config.fields, "path"))
-        .chain(run)
-        .chain([RUN.to_owned()])
+    written.chain(run).chain([RUN.to_owned()])
 }
 
 /// What the sections say, by section.
@@ -179,10 +187,12 @@ impl Sections {
         std::iter::once(("process".to_owned(), Fields::new())).chain(tables).collect()
     }
 
-    /// What the environment says, but for what it removes: that is done.
+    /// What the environment says, but for what it removes, which is done, and for how far its ways
+    /// back go, which stands in its migrations.
     fn guards(&self) -> Fields {
         let mut guards = self.section("environment");
         guards.remove("remove");
+        guards.remove("rollback");
         guards
     }
 }

@@ -6,14 +6,20 @@ use super::sections::TOP;
 use super::suggest::nearest;
 use super::tree;
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// No file of a stack, and no source of a config, may be larger.
-pub(crate) const LARGEST: u64 = 1024 * 1024;
+const LARGEST: u64 = 1024 * 1024;
+
+/// No file of migrations may be larger.
+const LARGEST_MIGRATION: u64 = 4 * LARGEST;
+
+/// All files of one list of migrations may not be larger together: they stand in every snapshot.
+const LARGEST_LIST: u64 = 64 * LARGEST;
 
 /// The file of a stack that stands in every environment.
 pub(crate) const STACK_FILE: &str = "stack.toml";
@@ -63,9 +69,20 @@ pub(crate) enum Unreadable {
     /// A folder, a device, a pipe.
     #[error("is not a file")]
     NotAFile,
-    /// It is larger than [`LARGEST`].
-    #[error("is {0} bytes large; at most {LARGEST} are allowed")]
-    TooLarge(u64),
+    /// A file, where a folder should be.
+    #[error("is not a folder")]
+    NotAFolder,
+    /// Its name cannot be told.
+    #[error("has a name that is not UTF-8")]
+    Unnamed,
+    /// It is larger than allowed.
+    #[error("is {is} bytes large; at most {most} are allowed")]
+    TooLarge {
+        /// How large it is.
+        is: u64,
+        /// What is allowed.
+        most: u64,
+    },
     /// It is not text.
     #[error("is not text: {what} at byte {at}")]
     Garbage {
@@ -80,7 +97,60 @@ pub(crate) enum Unreadable {
 
 /// The text of a file, which must be UTF-8 without NUL and not too large.
 pub(crate) fn text(path: &Path) -> Result<String, Unreadable> {
-    let bytes = bytes(path)?;
+    text_of(path, LARGEST)
+}
+
+/// The texts of the files of migrations in a folder, by name. Left out is what begins with `.`, and
+/// what ends with `.md` or `~`.
+///
+/// # Errors
+/// The folder itself, or every file that cannot be read, by its path.
+pub(crate) fn migrations(
+    folder: &Path,
+) -> Result<Vec<(String, String)>, Vec<(PathBuf, Unreadable)>> {
+    let names = names(folder).map_err(|error| vec![(folder.to_path_buf(), error)])?;
+    let (mut texts, mut wrong, mut sum) = (Vec::new(), Vec::new(), 0);
+    for name in names {
+        let path = folder.join(&name);
+        let text = match name.to_str() {
+            Some(name) => text_of(&path, LARGEST_MIGRATION).map(|text| (name.to_owned(), text)),
+            None => Err(Unreadable::Unnamed),
+        };
+        match text {
+            Ok((name, text)) => {
+                sum += text.len() as u64;
+                texts.push((name, text));
+            }
+            Err(error) => wrong.push((path, error)),
+        }
+    }
+    if sum > LARGEST_LIST {
+        let error = Unreadable::TooLarge { is: sum, most: LARGEST_LIST };
+        wrong.push((folder.to_path_buf(), error));
+    }
+    if wrong.is_empty() { Ok(texts) } else { Err(wrong) }
+}
+
+/// The names in a folder that may be those of migrations, in order.
+fn names(folder: &Path) -> Result<Vec<OsString>, Unreadable> {
+    let entries = std::fs::read_dir(folder).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Unreadable::Absent,
+        ErrorKind::NotADirectory => Unreadable::NotAFolder,
+        _ => Unreadable::Refused(error),
+    })?;
+    let names: Result<Vec<OsString>, _> =
+        entries.map(|entry| Ok(entry.map_err(Unreadable::Refused)?.file_name())).collect();
+    let mut names = names?;
+    names.retain(|name| {
+        let name = name.as_encoded_bytes();
+        !(name.starts_with(b".") || name.ends_with(b".md") || name.ends_with(b"~"))
+    });
+    names.sort();
+    Ok(names)
+}
+
+fn text_of(path: &Path, largest: u64) -> Result<String, Unreadable> {
+    let bytes = bytes(path, largest)?;
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
         return Err(Unreadable::Garbage { bytes, at, what: "a NUL byte" });
     }
@@ -90,7 +160,7 @@ pub(crate) fn text(path: &Path) -> Result<String, Unreadable> {
     })
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Unreadable> {
+fn bytes(path: &Path, largest: u64) -> Result<Vec<u8>, Unreadable> {
     let refused = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Unreadable::Absent,
         _ => Unreadable::Refused(error),
@@ -100,14 +170,14 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Unreadable> {
     if !meta.is_file() {
         return Err(Unreadable::NotAFile);
     }
-    if meta.len() > LARGEST {
-        return Err(Unreadable::TooLarge(meta.len()));
+    if meta.len() > largest {
+        return Err(Unreadable::TooLarge { is: meta.len(), most: largest });
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(refused)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(Unreadable::Refused)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(Unreadable::TooLarge(bytes.len() as u64));
+    file.take(largest + 1).read_to_end(&mut bytes).map_err(Unreadable::Refused)?;
+    if bytes.len() as u64 > largest {
+        return Err(Unreadable::TooLarge { is: bytes.len() as u64, most: largest });
     }
     Ok(bytes)
 }

@@ -128,8 +128,8 @@ impl Checker<'_> {
         };
         let help = match needed {
             Takes::Secrets => {
-                "secrets stand in `environment` of services and checks, in `http` of \
-                               checks and in `webhook`"
+                "secrets stand in `environment` of services and checks, in `http` of checks, in \
+                 `webhook`, in the urls of databases, and in `s3` and `encrypt` of backups"
             }
             _ => "write the value, or take it from a variable",
         };

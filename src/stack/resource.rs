@@ -1,6 +1,7 @@
 //! From the checked fields of a resource to what it declares, and the rules that hold between its
 //! keys and between resources.
 
+use super::access::access;
 use super::check::Checker;
 use super::model::Span;
 use hive_contract::{Address, Declared, FieldPath, Fields, Ignore, OutputRef, Value};
@@ -68,6 +69,7 @@ fn rules(declared: &Declared, checker: &mut Checker<'_>) {
             verify(declared, checker);
         }
         "alert" => watched(declared, checker),
+        "database" | "backup" => access(declared, checker),
         _ => {}
     }
 }
@@ -171,10 +173,12 @@ fn watched(declared: &Declared, checker: &mut Checker<'_>) {
     known(&declared.address, &["service"], &service, checker);
 }
 
-/// What two resources may not both claim: a fixed port, the path of a file.
+/// What two resources may not both claim: a fixed port, the path of a file, a database, the place of
+/// backups.
 pub(crate) fn claims(declared: &BTreeMap<Address, Declared>, checker: &mut Checker<'_>) {
     let mut ports: BTreeMap<i64, (String, Option<Span>)> = BTreeMap::new();
     let mut paths: BTreeMap<String, (String, Option<Span>)> = BTreeMap::new();
+    let mut urls: BTreeMap<&Value, (String, Option<Span>)> = BTreeMap::new();
     for (address, resource) in declared {
         let fixed = map(&resource.fields, &["process", "ports"]);
         for (name, port) in fixed.into_iter().flatten() {
@@ -183,10 +187,17 @@ pub(crate) fn claims(declared: &BTreeMap<Address, Declared>, checker: &mut Check
             let by = format!("port {port}");
             claim(&mut ports, port, &by, address, at, checker);
         }
-        if let Some(path) = written(resource) {
-            let at = checker.place(address, &["path"]);
-            let by = format!("the file `{path}`");
+        if let Some((field, path)) = written(resource) {
+            let at = checker.place(address, &[field]);
+            let by = match field {
+                "path" => format!("the file `{path}`"),
+                _ => format!("the place `{path}`"),
+            };
             claim(&mut paths, path, &by, address, at, checker);
+        }
+        if let Some(url) = resource.fields.get("url").filter(|_| address.kind() == "database") {
+            let at = checker.place(address, &["url"]);
+            claim(&mut urls, url, "the database of this url", address, at, checker);
         }
     }
 }
@@ -210,9 +221,15 @@ fn claim<K: Ord>(
     }
 }
 
-/// Where a config is written, without `.` in the path.
-fn written(declared: &Declared) -> Option<String> {
-    let path = (declared.address.kind() == "config").then(|| declared.fields.get("path"))??;
-    let parts = path.as_text()?.split('/').filter(|part| !part.is_empty() && *part != ".");
-    Some(parts.collect::<Vec<_>>().join("/"))
+/// The field that says what a resource alone writes, and that path without `.` in it.
+fn written(declared: &Declared) -> Option<(&'static str, String)> {
+    let field = match declared.address.kind() {
+        "config" | "database" => "path",
+        "backup" => "destination",
+        _ => return None,
+    };
+    let path = declared.fields.get(field)?.as_text()?;
+    let root = if path.starts_with('/') { "/" } else { "" };
+    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    Some((field, format!("{root}{}", parts.collect::<Vec<_>>().join("/"))))
 }

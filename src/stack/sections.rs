@@ -1,5 +1,6 @@
 //! What may stand at the top of a stack's files: the sections, and below them every kind.
 
+use super::data;
 use super::kinds;
 use super::language::{Key, Keys, Type};
 use super::shape::Shape;
@@ -48,9 +49,9 @@ const TOP_KEYS: &[Key] = &[
     Key::new("check", named(&Type::Table(&kinds::CHECK)), CHECK_DOC, ""),
     Key::new("alert", named(&Type::Table(&kinds::ALERT)), ALERT_DOC, ""),
     Key::new("notify", named(&Type::Table(&kinds::NOTIFY)), NOTIFY_DOC, ""),
-    Key::later("database", "a place for data"),
-    Key::later("migrations", "an ordered list of up and down scripts for a database"),
-    Key::later("backup", "schedule, destination and retention of backups"),
+    Key::new("database", named(&Type::Table(&data::DATABASE)), DATABASE_DOC, ""),
+    Key::new("migrations", named(&Type::Table(&data::MIGRATIONS)), MIGRATIONS_DOC, ""),
+    Key::new("backup", named(&Type::Table(&data::BACKUP)), BACKUP_DOC, ""),
     Key::later("image", "a container image that is built"),
     Key::later("job", "work that is done at times"),
     Key::later("terraform", "an infrastructure root that is applied as a step"),
@@ -62,6 +63,9 @@ const CONFIG_DOC: &str = "a file that a service reads";
 const CHECK_DOC: &str = "a condition that must hold before what uses it begins";
 const ALERT_DOC: &str = "a condition to be watched for ever";
 const NOTIFY_DOC: &str = "who hears of applies";
+const DATABASE_DOC: &str = "a place for data";
+const MIGRATIONS_DOC: &str = "an ordered list of up and down scripts for a database";
+const BACKUP_DOC: &str = "what is kept of a database, a folder or a repository, where and how long";
 
 const fn named(of: &'static Type) -> Type {
     Type::Map(Shape::Name, of)
@@ -129,6 +133,9 @@ pub(crate) const DEFAULTS: Keys = Keys {
         Key::new("check", Type::Table(&kinds::CHECK), "under every check", ""),
         Key::new("alert", Type::Table(&kinds::ALERT), "under every alert", ""),
         Key::new("notify", Type::Table(&kinds::NOTIFY), "under every notify", ""),
+        Key::new("database", Type::Table(&data::DATABASE), "under every database", ""),
+        Key::new("migrations", Type::Table(&data::MIGRATIONS), "under all migrations", ""),
+        Key::new("backup", Type::Table(&data::BACKUP), "under every backup", ""),
     ],
     one_of: &[],
     only_with: &[],
@@ -162,6 +169,14 @@ pub(crate) const ENVIRONMENT: Keys = Keys {
         )
         .default("\"rollback\""),
         Key::new(
+            "rollback",
+            Type::Choice(&["services", "all"]),
+            "how far a way back goes: expand migrations stay, as the version before runs on them, or \
+             their down scripts run too",
+            "\"all\"",
+        )
+        .default("\"services\""),
+        Key::new(
             "window",
             Type::Table(&WINDOW),
             "when an apply may begin, in UTC",
@@ -169,7 +184,6 @@ pub(crate) const ENVIRONMENT: Keys = Keys {
         ),
         Key::later("approvals", "how many people must approve a plan"),
         Key::later("after", "the environment in which an image or migration must have run before"),
-        Key::later("rollback", "how far a rollback goes"),
     ],
     one_of: &[],
     only_with: &[],

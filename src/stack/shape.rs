@@ -33,6 +33,12 @@ pub(crate) enum Shape {
     Clock,
     /// Two ports, `20000-29999`.
     PortRange,
+    /// `postgres://` or `postgresql://` and something behind it.
+    DatabaseUrl,
+    /// A folder, or `s3://bucket/prefix`.
+    Destination,
+    /// Five fields of cron.
+    Cron,
 }
 
 impl Shape {
@@ -58,6 +64,9 @@ impl Shape {
             Self::Mode => "permissions in octal such as `0644`",
             Self::Clock => "a time of day such as `09:00`",
             Self::PortRange => "two ports, the lower first, such as `20000-29999`",
+            Self::DatabaseUrl => "a url such as `postgres://shop@localhost/shop`",
+            Self::Destination => "a folder, or a place in S3 such as `s3://backups/main`",
+            Self::Cron => "the five fields of a cron schedule such as `0 3 * * *`",
         }
     }
 
@@ -79,6 +88,9 @@ impl Shape {
             Self::Mode => mode(text),
             Self::Clock => clock(text),
             Self::PortRange => port_range(text).is_some(),
+            Self::DatabaseUrl => database_url(text),
+            Self::Destination => destination(text),
+            Self::Cron => cron(text),
         }
     }
 
@@ -101,6 +113,9 @@ impl Shape {
             Self::Mode => "^0?[0-7]{3}$",
             Self::Clock => "^([01][0-9]|2[0-3]):[0-5][0-9]$",
             Self::PortRange => "^[0-9]{1,5}-[0-9]{1,5}$",
+            Self::DatabaseUrl => r"^postgres(ql)?://\S+$",
+            Self::Destination => r"^(s3://[a-z0-9][^\s]*|[^:]+)$",
+            Self::Cron => r"^\s*(\S+\s+){4}\S+\s*$",
         })
     }
 }
@@ -143,6 +158,29 @@ fn inside(text: &str) -> bool {
 fn url(text: &str) -> bool {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+}
+
+fn database_url(text: &str) -> bool {
+    let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+}
+
+fn destination(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("s3://") else {
+        return !text.is_empty() && !text.contains(':');
+    };
+    let bucket = rest.split('/').next().unwrap_or_default();
+    let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-';
+    let good = bucket.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    good && (3..=63).contains(&bucket.len())
+        && bucket.chars().all(part)
+        && !rest.contains(char::is_whitespace)
+}
+
+/// Only the form: what each field may hold is said by who reads schedules.
+fn cron(text: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || "*/,-#".contains(c);
+    text.split_whitespace().count() == 5 && text.split_whitespace().all(|it| it.chars().all(part))
 }
 
 fn host_port(text: &str) -> bool {
@@ -193,6 +231,17 @@ mod tests {
             (Shape::Mode, &["0644", "644"], &["0888", "64", "00644", "1777"]),
             (Shape::Clock, &["09:00", "23:59"], &["9:00", "24:00", "09:60", "0900"]),
             (Shape::PortRange, &["1-1", "20000-29999"], &["2-1", "0-1", "1-65536", "1", "+1-2"]),
+            (
+                Shape::DatabaseUrl,
+                &["postgres://u@h/d", "postgresql:///d?host=/run"],
+                &["postgres://", "mysql://h/d", "host=h dbname=d", "postgres://a b"],
+            ),
+            (
+                Shape::Destination,
+                &["backups", "../x/y", "/var/b", "s3://bucket", "s3://my.bucket/a/b"],
+                &["", "s3://", "s3:///a", "s3://B/x", "gs://bucket/x", "s3://bucket/a b"],
+            ),
+            (Shape::Cron, &["0 3 * * *", "*/5 1-4 1,15 * MON-FRI"], &["", "0 3 * *", "@daily"]),
         ];
         for (shape, good, bad) in table {
             let pattern = shape.pattern().map(|it| regex::Regex::new(it).expect("pattern"));

@@ -41,8 +41,8 @@ fn keys_and_kinds_that_are_not_known_or_not_built() {
             "stack.toml:4:13: `watch` is not in this version (hive knows this key and does nothing with it yet, so it refuses it: take it away)",
         ),
         (
-            "[database.main]\nengine = \"postgres\"\n",
-            "stack.toml:3:1: `database` is not in this version (hive knows this kind and does nothing with it yet, so it refuses it: take it away)",
+            "[image.main]\ntag = \"1\"\n",
+            "stack.toml:3:1: `image` is not in this version (hive knows this kind and does nothing with it yet, so it refuses it: take it away)",
         ),
         (
             "[servce.x]\n",
@@ -50,7 +50,7 @@ fn keys_and_kinds_that_are_not_known_or_not_built() {
         ),
         (
             "[thing.x]\n",
-            "stack.toml:3:2: `thing` is neither a kind nor a section (the kinds are `service`, `config`, `check`, `alert`, `notify`)",
+            "stack.toml:3:2: `thing` is neither a kind nor a section (the kinds are `service`, `config`, `check`, `alert`, `notify`, `database`, `migrations`, `backup`)",
         ),
         (
             "[platform.docker]\n",
@@ -242,7 +242,7 @@ fn references_to_nothing() {
         ),
         (
             "[config.a]\ncontent = { env = \"X\" }\n",
-            "stack.toml:4:11: a secret may not stand here (secrets stand in `environment` of services and checks, in `http` of checks and in `webhook`)",
+            "stack.toml:4:11: a secret may not stand here (secrets stand in `environment` of services and checks, in `http` of checks, in `webhook`, in the urls of databases, and in `s3` and `encrypt` of backups)",
         ),
         (
             "[config.a]\ncontent = \"\"\nmode = { from = \"config.a.digest\" }\n",
@@ -270,7 +270,7 @@ fn references_to_nothing() {
         ),
         (
             "[config.a]\ncontent = { format = \"{a}\", a = { env = \"X\" } }\n",
-            "stack.toml:4:33: a secret may not stand here (secrets stand in `environment` of services and checks, in `http` of checks and in `webhook`)",
+            "stack.toml:4:33: a secret may not stand here (secrets stand in `environment` of services and checks, in `http` of checks, in `webhook`, in the urls of databases, and in `s3` and `encrypt` of backups)",
         ),
         (
             "[config.a]\ncontent = { stack = \"../x\" }\n",
@@ -282,7 +282,7 @@ fn references_to_nothing() {
         ),
         (
             "[service.a]\nprocess = { command = [\"sh\", { env = \"TOKEN\" }] }\n",
-            "stack.toml:4:30: a secret may not stand here (secrets stand in `environment` of services and checks, in `http` of checks and in `webhook`)",
+            "stack.toml:4:30: a secret may not stand here (secrets stand in `environment` of services and checks, in `http` of checks, in `webhook`, in the urls of databases, and in `s3` and `encrypt` of backups)",
         ),
     ]);
 }

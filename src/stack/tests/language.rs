@@ -19,6 +19,9 @@ process = { command = ["sh"] }
 tcp = "localhost:1"
 [check.smoke]
 tcp = "localhost:1"
+[database.main]
+engine = "sqlite"
+path = "data/main.db"
 "#;
 
 const FILES: &[(&str, &str)] = &[
@@ -27,6 +30,7 @@ const FILES: &[(&str, &str)] = &[
     ("bin/server.sh", "#!/bin/sh\n"),
     ("smoke.sh", "#!/bin/sh\n"),
     ("bin/smoke.sh", "#!/bin/sh\n"),
+    ("migrations/main/0001_create_orders.up.sql", "CREATE TABLE orders (id integer);\n"),
 ];
 
 /// A stack with one more resource, `KIND.subject`, that holds these keys.
@@ -69,8 +73,20 @@ fn beside(keys: &Keys, key: &Key) -> String {
             names.extend(by_need.or(group.first()));
         }
     }
+    if let Some((_, needs)) = needed
+        && !needs.iter().any(|it| names.contains(it))
+    {
+        names.extend(needs.first());
+    }
     let line = |name: &&str| Some(format!("{name} = {}\n", keys.get(name)?.example));
-    names.iter().filter(|name| **name != key.name).filter_map(line).collect()
+    let names = names.iter().filter(|name| **name != key.name);
+    let lines: String = names.filter_map(line).collect();
+    // What these say depends on what another key says.
+    match key.name {
+        "url" | "direct_url" => lines.replace("\"sqlite\"", "\"postgres\""),
+        "s3" => lines.replace("\"backups/main\"", "\"s3://backups/main\""),
+        _ => lines,
+    }
 }
 
 /// What a key of a kind needs from other keys that no table of the language says.
@@ -146,9 +162,33 @@ fn every_key_of_the_inner_tables_changes_what_is_declared_or_is_refused() {
 }
 
 #[test]
+fn every_key_of_the_inner_tables_of_data_changes_what_is_declared() {
+    let mut walked = 0;
+    for kind in ["database", "migrations", "backup"] {
+        let outer = sections::kind(kind).expect("a kind");
+        for table in outer.keys {
+            let Type::Table(keys) = table.is else { continue };
+            for key in keys.keys {
+                walked += 1;
+                let around = format!("{}{}", beside(outer, table), more(kind, table));
+                let inner = beside(keys, key);
+                let text = |line: &str| {
+                    let head = format!("[{kind}.subject.{}]\n", table.name);
+                    outcome(&with(kind, &format!("{around}{head}{inner}{line}")))
+                };
+                let there = text(&format!("{} = {}\n", key.name, key.example));
+                let there = there.unwrap_or_else(|seen| panic!("{kind}.{}: {seen}", key.name));
+                let changes = text("").map_or(true, |it| said(&it) != said(&there));
+                assert!(changes, "{kind}.{}.{} changes nothing", table.name, key.name);
+            }
+        }
+    }
+    assert!(walked > 14, "{walked}");
+}
+
+#[test]
 fn every_key_of_every_section_changes_the_stack_or_is_refused() {
     let base = "[stack]\nname = \"t\"\n";
-    let nothing = outcome(base).expect("it is right");
     for name in sections::SECTIONS {
         let Some(Type::Table(keys)) = TOP.get(name).map(|key| key.is) else { continue };
         for key in keys.keys.iter().filter(|_| *name != "defaults") {
@@ -156,10 +196,17 @@ fn every_key_of_every_section_changes_the_stack_or_is_refused() {
             if key.name == "remove" {
                 continue;
             }
+            // How far ways back go is said of migrations.
+            let data = "[migrations.a]\ndatabase = \"main\"\npath = \"migrations/main\"\n";
+            let data = match key.name {
+                "rollback" => format!("{data}{AROUND}"),
+                _ => String::new(),
+            };
+            let nothing = outcome(&format!("{base}{data}")).expect("it is right");
             let header = if *name == "stack" { String::new() } else { format!("[{name}]\n") };
             let stack = if key.name == "name" { "[stack]\n" } else { base };
             let value = if matches!(key.is, Type::Later) { "1" } else { key.example };
-            let seen = outcome(&format!("{stack}{header}{} = {value}\n", key.name));
+            let seen = outcome(&format!("{stack}{header}{} = {value}\n{data}", key.name));
             match seen {
                 Ok(seen) => {
                     assert!(!matches!(key.is, Type::Later), "{name}.{}", key.name);

@@ -1,5 +1,6 @@
 //! Tests of the room over folders of files: what is right, what is wrong, and where.
 
+mod data;
 mod errors;
 mod language;
 mod values;
