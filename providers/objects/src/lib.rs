@@ -12,6 +12,7 @@ pub use claim::{Claim, Claims, Renames};
 pub use folder::Folder;
 pub use location::{Location, S3Keys, S3Settings, check_key};
 pub use open::{Opened, open};
+pub use pieces::Pieces;
 pub use store::{Content, Entry, ObjectReader, Objects, Put};
 pub use sync::FolderSync;
 

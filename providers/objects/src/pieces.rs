@@ -7,14 +7,15 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 
 /// A reader of pieces: the end of the channel is the end of the stream.
-pub(crate) struct Pieces {
+pub struct Pieces {
     waiting: mpsc::Receiver<io::Result<Box<[u8]>>>,
     piece: Box<[u8]>,
     at: usize,
 }
 
 impl Pieces {
-    pub(crate) fn new(waiting: mpsc::Receiver<io::Result<Box<[u8]>>>) -> Self {
+    /// Reads what comes over the channel. A failed piece is the stream's failure.
+    pub fn new(waiting: mpsc::Receiver<io::Result<Box<[u8]>>>) -> Self {
         Self { waiting, piece: Box::default(), at: 0 }
     }
 }
