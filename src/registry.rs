@@ -5,20 +5,28 @@ use hive_contract::address::MAIN;
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
     Change, Declared, Failure, Fields, Invalid, LowerScope, Operation, Place, Provider, Rehearsal,
-    StackMark, WayBack,
+    StackMark, Value, WayBack,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Which provider holds the main part of which kind. A new provider is a line here and one in
-/// [`connect`].
+/// Which provider holds the main part of which kind. Where a kind has several, the engine of a
+/// resource says which: see [`ENGINES`]. A new provider is a line here and one in [`connect`].
 const KINDS: &[(&str, &str)] = &[
     ("service", "process"),
     ("config", "file"),
     ("check", "check"),
     ("alert", "prometheus"),
     ("notify", "notify"),
+];
+
+/// Which provider serves which engine: that of a database, or of what a resource is `of`.
+const ENGINES: &[(&str, &str)] = &[
+    ("sqlite", "sqlite"),
+    ("postgres", "postgres"),
+    ("folder", "archive"),
+    ("repository", "archive"),
 ];
 
 /// Connects one provider by its name, for a stack in this folder.
@@ -59,11 +67,19 @@ impl Providers {
         platforms: &BTreeMap<String, Fields>,
     ) -> Result<Self, (String, Failure)> {
         let mut providers = Self::new(owner);
+        let mut places: BTreeMap<&str, String> = BTreeMap::new();
         for (kind, name) in KINDS.iter().copied() {
-            let settings = platforms.get(name).cloned().unwrap_or_default();
-            let provider =
-                connect(name, folder, &settings).map_err(|failure| (name.to_owned(), failure))?;
-            let place = providers.add(provider);
+            let place = match places.get(name) {
+                Some(place) => place.clone(),
+                None => {
+                    let settings = platforms.get(name).cloned().unwrap_or_default();
+                    let provider = connect(name, folder, &settings)
+                        .map_err(|failure| (name.to_owned(), failure))?;
+                    let place = providers.add(provider);
+                    places.insert(name, place.clone());
+                    place
+                }
+            };
             providers.serve(kind, MAIN, &place);
         }
         Ok(providers)
@@ -96,10 +112,24 @@ impl Providers {
         id
     }
 
-    /// Says that a kind's part is held at a place.
+    /// Says that a kind's part is held at a place. Where several places hold the same part, a
+    /// resource's engine chooses among them.
     pub fn serve(&mut self, kind: &str, part: &str, place: &str) {
         let parts = self.by_kind.entry(kind.to_owned()).or_default();
         parts.push((part.to_owned(), place.to_owned()));
+    }
+
+    /// The parts of a resource, each with its place. Of several providers of its kind those that
+    /// serve its engine; all of them where it names none.
+    fn parts(&self, declared: &Declared) -> Vec<&(String, String)> {
+        let parts = self.by_kind.get(declared.address.kind()).into_iter().flatten();
+        let Some(engine) = engine(declared) else { return parts.collect() };
+        let of_engine = ENGINES.iter().find(|(name, _)| *name == engine).map(|(_, it)| *it);
+        let serves = |(_, place): &&(String, String)| {
+            let name = self.by_place.get(place).map(|it| it.name());
+            name.is_some_and(|name| Some(name) == of_engine || !is_of_engine(name))
+        };
+        parts.filter(serves).collect()
     }
 
     /// The provider at a place.
@@ -118,13 +148,27 @@ impl Providers {
     }
 }
 
+/// What a resource is by itself, or is of: `engine`, or `of.engine`.
+fn engine(declared: &Declared) -> Option<&str> {
+    let fields = &declared.fields;
+    let own = fields.get("engine").or_else(|| fields.get("of")?.as_map()?.get("engine"));
+    own.and_then(Value::as_text)
+}
+
+/// Whether a provider serves engines, and not whole kinds.
+fn is_of_engine(provider: &str) -> bool {
+    ENGINES.iter().any(|(_, it)| *it == provider)
+}
+
 impl Verbs for Providers {
     fn lower(&self, declared: &Declared) -> Result<Vec<LoweredPart>, Vec<Invalid>> {
         let scope = LowerScope { owner: self.owner.clone() };
         let kind = declared.address.kind();
-        let Some(parts) = self.by_kind.get(kind) else {
-            return Err(vec![Invalid::at("", format!("no provider holds a {kind} here"))]);
-        };
+        let parts = self.parts(declared);
+        if parts.is_empty() {
+            let engine = engine(declared).map(|it| format!(" of {it}")).unwrap_or_default();
+            return Err(vec![Invalid::at("", format!("no provider holds a {kind}{engine} here"))]);
+        }
         let mut lowered = Vec::new();
         let mut wrong = Vec::new();
         for (part, place) in parts {
@@ -177,6 +221,61 @@ impl Verbs for Providers {
             Some(it) if it.form() == form => Ok(fields),
             Some(it) => it.upgrade(form, fields),
             None => Err(UpgradeError::Malformed { form, field: format!("provider `{provider}`") }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hive_contract::Address;
+    use hive_contract::testing::{World, WorldProvider};
+
+    fn providers(kinds: &[(&str, &'static str)]) -> Providers {
+        let text = str::to_owned;
+        let owner = StackMark { store: text("s"), stack: text("shop"), environment: text("dev") };
+        let mut providers = Providers::new(owner);
+        for (kind, name) in kinds {
+            let world = WorldProvider::new(World::default(), name, Fields::new());
+            let place = providers.add(Arc::new(world));
+            providers.serve(kind, MAIN, &place);
+        }
+        providers
+    }
+
+    fn declared(address: &str, fields: &str) -> Declared {
+        let address: Address = address.parse().expect("an address");
+        Declared {
+            address,
+            fields: serde_json::from_str(fields).expect("fields"),
+            uses: Default::default(),
+            protect: false,
+            ignore: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_engine_chooses_among_the_providers_of_a_kind() {
+        let all = ["sqlite", "postgres", "archive"];
+        let kinds: Vec<(&str, &'static str)> = all.iter().map(|name| ("backup", *name)).collect();
+        let providers = providers(&kinds);
+        for (engine, expected) in ENGINES {
+            let of = format!(r#"{{"of":{{"engine":"{engine}"}},"destination":"b"}}"#);
+            let lowered = providers.lower(&declared("backup.a", &of)).expect("is lowered");
+            let names: Vec<&str> = lowered.iter().map(|it| it.provider.as_str()).collect();
+            assert_eq!(names, [*expected], "{engine}");
+        }
+        let wrong = providers.lower(&declared("database.a", r#"{"engine":"sqlite"}"#));
+        let wrong = wrong.expect_err("nobody holds databases here");
+        assert_eq!(wrong[0].message, "no provider holds a database of sqlite here");
+    }
+
+    #[test]
+    fn a_kind_of_one_provider_asks_for_no_engine() {
+        let providers = providers(&[("service", "process")]);
+        for fields in ["{}", r#"{"engine":"steam"}"#] {
+            let lowered = providers.lower(&declared("service.a", fields)).expect("is lowered");
+            assert_eq!(lowered.len(), 1, "{fields}");
         }
     }
 }

@@ -57,8 +57,8 @@ fn newer(plan: &Plan, head: Option<&Snapshot>) -> Option<String> {
 
 /// Whether every secret that a step needs can be read, before the first of them begins.
 async fn secrets_are_here(lent: Lent<'_>, plan: &Plan) -> Result<(), ApplyError> {
-    let payloads = plan.steps.iter().map(|it| &it.operation.payload);
-    let needed: BTreeSet<SecretRef> = payloads.flat_map(secrets_in).collect();
+    let fields = plan.steps.iter().flat_map(|it| [&it.operation.payload, &it.access]);
+    let needed: BTreeSet<SecretRef> = fields.flat_map(secrets_in).collect();
     let mut missing = Vec::new();
     for reference in &needed {
         if let Err(why) = lent.secrets.read(reference).await {

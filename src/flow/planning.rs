@@ -301,8 +301,8 @@ impl Session {
         desired: &BTreeMap<Address, Desired>,
     ) -> Result<BTreeMap<String, Option<String>>, FlowError> {
         let parts = desired.values().flat_map(|it| it.parts.values());
-        let named: BTreeSet<SecretRef> =
-            parts.flat_map(|it| secrets_in(&it.lowered.fields)).collect();
+        let fields = parts.flat_map(|it| [&it.lowered.fields, &it.lowered.access]);
+        let named: BTreeSet<SecretRef> = fields.flat_map(secrets_in).collect();
         self.secrets.prints(named).await.map_err(FlowError::Secret)
     }
 

@@ -184,6 +184,7 @@ fn secrets(
     address: &Address,
 ) -> BTreeMap<String, SecretSeen> {
     let parts = question.desired.get(address).into_iter().flat_map(|it| it.parts.values());
-    let named = parts.flat_map(|it| secrets_in(&it.lowered.fields)).map(|it| it.to_string());
+    let named = parts.flat_map(|it| [&it.lowered.fields, &it.lowered.access]);
+    let named = named.flat_map(secrets_in).map(|it| it.to_string());
     named.filter_map(|it| plan.secrets.get(&it).map(|seen| (it, *seen))).collect()
 }

@@ -370,6 +370,9 @@ pub enum SecretSeen {
     New,
     /// It has no value here: nothing was compared.
     Unseen,
+    /// It has a value and gives hive access to a system, which is all that it does: nothing is
+    /// compared.
+    Access,
 }
 
 impl Step {

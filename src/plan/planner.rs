@@ -407,6 +407,14 @@ fn secrets(survey: &Survey<'_>, considered: &Considered<'_>) -> BTreeMap<String,
                     *before = is;
                 }
             });
+            for secret in hive_contract::value::secrets_in(&part.lowered.access) {
+                let reference = secret.to_string();
+                let is = match survey.question.secrets.get(&reference).and_then(Option::as_ref) {
+                    None => SecretSeen::Unseen,
+                    Some(_) => SecretSeen::Access,
+                };
+                seen.entry(reference).or_insert(is);
+            }
         }
     }
     seen
@@ -415,10 +423,11 @@ fn secrets(survey: &Survey<'_>, considered: &Considered<'_>) -> BTreeMap<String,
 /// One reference in many parts: that it moved for one of them tells more than that it did not.
 fn tells_more(is: SecretSeen, before: SecretSeen) -> bool {
     let telling = |seen: SecretSeen| match seen {
-        SecretSeen::Same => 0,
-        SecretSeen::New => 1,
-        SecretSeen::Moved => 2,
-        SecretSeen::Unseen => 3,
+        SecretSeen::Access => 0,
+        SecretSeen::Same => 1,
+        SecretSeen::New => 2,
+        SecretSeen::Moved => 3,
+        SecretSeen::Unseen => 4,
     };
     telling(is) > telling(before)
 }

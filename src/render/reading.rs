@@ -588,6 +588,7 @@ pub(super) fn secret(reference: &str, seen: SecretSeen) -> String {
         SecretSeen::Moved => "seen, another than last used",
         SecretSeen::New => "seen, not used before",
         SecretSeen::Unseen => "has no value here, so not compared",
+        SecretSeen::Access => "seen, gives hive access, not compared",
     };
     format!("{} {seen}", clean(reference))
 }

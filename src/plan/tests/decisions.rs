@@ -335,6 +335,23 @@ fn a_pinned_secret_is_bound_also_in_a_check_and_not_before_there_is_a_key() {
 }
 
 #[test]
+fn a_secret_that_gives_access_is_listed_and_never_compared() {
+    let mut world = World::new();
+    let mut thing = declared("thing.a", "{}");
+    thing.fields.insert("access".to_owned(), Value::Secret(SecretRef::env("URL")));
+    let resources = stack([thing]);
+    let print = |value: &str| BTreeMap::from([("env:URL".to_owned(), Some(value.to_owned()))]);
+    world.secrets = print("print-1");
+    assert_eq!(world.apply(&resources).secrets["env:URL"], SecretSeen::Access);
+    world.secrets = print("print-2");
+    let plan = world.plan(&resources);
+    assert!(plan.is_empty(), "{:?}", plan.changes);
+    assert_eq!(plan.secrets["env:URL"], SecretSeen::Access);
+    world.secrets = BTreeMap::from([("env:URL".to_owned(), None)]);
+    assert_eq!(world.plan(&resources).secrets["env:URL"], SecretSeen::Unseen);
+}
+
+#[test]
 fn a_secret_that_moved_is_used_anew_and_one_unseen_compares_nothing() {
     let mut world = World::new();
     let mut thing = declared("thing.a", "{}");

@@ -39,7 +39,8 @@ fn reference(value: Value) -> Value {
 
 /// The fields of the tiny language that mean something:
 /// `fixed` cannot change, `first` makes the new one before the old one goes, `port` asks for a
-/// port, `there` holds it at the other place, `final` cannot be taken back, `still` does not run, `sweep` prunes.
+/// port, `there` holds it at the other place, `final` cannot be taken back, `still` does not run, `sweep` prunes,
+/// `access` is how hive reaches it.
 #[derive(Clone, Copy)]
 pub(super) struct Tiny {
     pub(super) form: u32,
@@ -56,6 +57,7 @@ impl Verbs for Tiny {
         fields.remove("rollout");
         let place = if fields.remove("there").is_some() { THERE } else { HERE };
         let name = fields.remove("name").and_then(|it| it.scalar());
+        let access = fields.remove("access").map(|it| ("url".to_owned(), it)).into_iter().collect();
         let first = fields.remove("first").is_some();
         if fields.remove("port").is_some() {
             let key = format!("{}/0", declared.address);
@@ -80,6 +82,7 @@ impl Verbs for Tiny {
             identity: format!("dev/{}{}", declared.address, name.unwrap_or_default()),
             fields,
             outputs,
+            access,
             immutable: BTreeSet::from([FieldPath::parse("fixed")]),
             replace: if first { ReplaceOrder::CreateFirst } else { ReplaceOrder::DeleteFirst },
             ..Lowered::default()
