@@ -178,7 +178,10 @@ def main():
         shutil.rmtree(scratch, ignore_errors=True)
     print(text)
     if not arguments.quick and not arguments.no_terraform:
-        (ROOT / "docs" / "benchmarks.md").write_text(text)
+        page = ROOT / "docs" / "benchmarks.md"
+        # What benches/data.py wrote stays.
+        _, mark, data = page.read_text().partition("<!-- data:") if page.exists() else ("", "", "")
+        page.write_text(text + (f"\n{mark}{data}" if mark else ""))
 
 
 if __name__ == "__main__":

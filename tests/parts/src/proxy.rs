@@ -39,6 +39,7 @@ struct Shared {
     fault: Mutex<Fault>,
     open: Mutex<Vec<TcpStream>>,
     connections: AtomicU64,
+    packets: AtomicU64,
     faults: AtomicU64,
     ended: AtomicBool,
 }
@@ -54,6 +55,7 @@ impl Proxy {
             fault: Mutex::default(),
             open: Mutex::default(),
             connections: AtomicU64::new(0),
+            packets: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         });
@@ -93,6 +95,12 @@ impl Proxy {
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many pieces were carried, both ways together: each is what one read yielded.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.shared.packets.load(Ordering::SeqCst)
     }
 
     /// How many faults took place.
@@ -179,6 +187,7 @@ impl Shared {
             if count == 0 {
                 break;
             }
+            self.packets.fetch_add(1, Ordering::SeqCst);
             let mut let_through = count;
             let mut cut = false;
             match self.fault() {
