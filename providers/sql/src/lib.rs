@@ -1,5 +1,6 @@
 //! What the database engines share, and nothing that touches a database.
 
+mod act;
 mod dialect;
 mod directive;
 pub mod facts;
@@ -9,6 +10,7 @@ mod half;
 pub mod history;
 pub mod lexeme;
 pub mod lint;
+pub mod locks;
 pub mod manifest;
 pub mod migrations;
 mod name;

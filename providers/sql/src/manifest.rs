@@ -4,7 +4,7 @@ use crate::dialect::Dialect;
 use crate::facts::Facts;
 use crate::history::Applied;
 use crate::words;
-use hive_contract::Mark;
+use hive_contract::{Fingerprint, Mark};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -209,13 +209,21 @@ impl std::fmt::Display for Unreadable {
     }
 }
 
+/// What is stored.
+#[derive(Serialize, Deserialize)]
+struct Sealed<T> {
+    digest: String,
+    manifest: T,
+}
+
 impl Manifest {
-    /// Its bytes: the same for the same content.
+    /// Its bytes: the same for the same content, with a digest over it.
     ///
     /// # Errors
     /// It cannot be written as JSON.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec_pretty(self)
+        let digest = Fingerprint::of(self).as_str().to_owned();
+        serde_json::to_vec_pretty(&Sealed { digest, manifest: self })
     }
 
     /// From its bytes.
@@ -228,11 +236,15 @@ impl Manifest {
             format: u32,
         }
         let damaged = |error: serde_json::Error| Unreadable::Damaged(error.to_string());
-        let form: Form = serde_json::from_slice(bytes).map_err(damaged)?;
-        if form.format > FORMAT {
-            return Err(Unreadable::Newer(form.format));
+        let form: Sealed<Form> = serde_json::from_slice(bytes).map_err(damaged)?;
+        if form.manifest.format > FORMAT {
+            return Err(Unreadable::Newer(form.manifest.format));
         }
-        serde_json::from_slice(bytes).map_err(damaged)
+        let sealed: Sealed<Self> = serde_json::from_slice(bytes).map_err(damaged)?;
+        if Fingerprint::of(&sealed.manifest).as_str() != sealed.digest {
+            return Err(Unreadable::Damaged("its digest is another".to_owned()));
+        }
+        Ok(sealed.manifest)
     }
 
     /// The size of all content.

@@ -60,8 +60,8 @@ pub struct Decision {
 /// need: a snapshot, a rollback.
 ///
 /// Rules only add: a backup stays where any rule keeps it. They run over all backups, over those
-/// that have not shrunk, and over the verified ones, each as if there were no others; so a backup
-/// that is not good never pushes out one that is. Ages count from the newest backup and not from
+/// that have not shrunk, over the verified ones, and over those that are both, each as if there were
+/// no others; so a backup that is not good never pushes out one that is. Ages count from the newest backup and not from
 /// `now_ms`, so nothing expires while no backups are made; what is newer than `now_ms` stays and
 /// counts for nothing. Where nothing is verified, everything stays.
 pub fn decide(
@@ -93,7 +93,10 @@ pub fn decide(
     }
     let good: Vec<&Kept> = counted.iter().copied().filter(|one| !one.shrunk).collect();
     let verified: Vec<&Kept> = counted.iter().copied().filter(|one| one.verified).collect();
-    for (set, name) in [(&counted, ""), (&good, "unshrunken "), (&verified, "verified ")] {
+    let both: Vec<&Kept> = verified.iter().copied().filter(|one| !one.shrunk).collect();
+    let sets =
+        [(&counted, ""), (&good, "unshrunken "), (&verified, "verified "), (&both, "verified ")];
+    for (set, name) in sets {
         for (id, why) in ruled(policy, set, name) {
             keep(&id, why);
         }
@@ -128,7 +131,7 @@ fn decision(one: &Kept, reasons: Option<Vec<String>>, now_ms: i64) -> Decision {
 fn ruled(policy: &Policy, set: &[&Kept], name: &str) -> Vec<(String, String)> {
     let mut kept = Vec::new();
     let Some(newest) = set.last() else { return kept };
-    kept.push((newest.id.clone(), format!("the newest {name}one").replace("  ", " ")));
+    kept.push((newest.id.clone(), format!("the newest {name}one")));
     for one in set.iter().rev().take(usize::try_from(policy.minimum).unwrap_or(usize::MAX)) {
         kept.push((one.id.clone(), format!("among the newest {} {name}ones", policy.minimum)));
     }

@@ -101,7 +101,7 @@ pub fn normalise(dialect: Dialect, raw: &str) -> Result<String, lexeme::Unclosed
             _ => text.push_str(one.text),
         }
     }
-    text.truncate(text.trim_end().len());
+    text.truncate(text.trim_end_matches(|c: char| c.is_ascii_whitespace()).len());
     Ok(text)
 }
 
@@ -115,7 +115,7 @@ fn push_trimmed_lines(into: &mut String, comment: &str) {
 }
 
 fn plain(raw: &str) -> String {
-    let raw = raw.strip_prefix('\u{feff}').unwrap_or(raw);
+    let raw = raw.trim_start_matches('\u{feff}');
     raw.replace("\r\n", "\n").replace('\r', "\n")
 }
 

@@ -82,9 +82,8 @@ impl State {
         } else if one.is_symbol(")") {
             self.parens = self.parens.saturating_sub(1);
         } else if !self.names {
-            if self.begin && one.is("atomic") && self.creates_routine() {
-                self.blocks += 1;
-            } else if self.blocks > 0 && one.is("case") {
+            let opens_body = self.begin && one.is("atomic") && self.creates_routine();
+            if opens_body || self.blocks > 0 && one.is("case") {
                 self.blocks += 1;
             } else if self.blocks > 0 && one.is("end") {
                 self.blocks -= 1;

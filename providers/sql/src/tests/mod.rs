@@ -1,6 +1,13 @@
 //! What every engine relies on.
 
+mod backups;
 mod files;
+mod histories;
+mod lints;
+mod refusals;
+mod retentions;
+mod splitting;
+mod stages;
 
 use crate::{Dialect, FileText, Migrations};
 
