@@ -80,6 +80,14 @@ impl Layout {
     pub(crate) fn note(&self, number: u64) -> String {
         format!("{}/notes/{number:08}.json", self.environment)
     }
+
+    pub(crate) fn rehearsals(&self) -> String {
+        format!("{}/rehearsals/", self.environment)
+    }
+
+    pub(crate) fn rehearsal(&self, change: &Fingerprint) -> String {
+        format!("{}/rehearsals/{change}.json", self.environment)
+    }
 }
 
 /// The last part of a key.

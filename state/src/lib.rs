@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod memory;
 pub mod note;
 pub mod record;
+pub mod rehearsal;
 pub mod retain;
 #[cfg(test)]
 mod samples;
@@ -35,6 +36,7 @@ pub use ledger::{Ledger, LedgerError, random_id};
 pub use memory::{Counts, Fault, MemoryStore};
 pub use note::Note;
 pub use record::{Begun, Ending, Entry, Record};
+pub use rehearsal::Rehearsed;
 pub use sealed::{Check, Damage};
 pub use snapshot::{Broken, Part, Recorded, Snapshot};
 pub use store::{Put, Store, StoreError, Stored, Version};

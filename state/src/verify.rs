@@ -17,6 +17,7 @@ impl Ledger {
         note(self.lease_now().await.err());
         note(self.freeze().await.err());
         note(self.notes().await.err());
+        note(self.verify_rehearsals().await.err());
         note(self.verify_snapshots().await.err());
         note(self.open_journal().await.err());
         match self.journals().await {
