@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hive_contract::Address;
 use std::path::PathBuf;
 
-/// Plan and apply for services, configuration, checks and alerts.
+/// Plan and apply for services, databases, migrations, backups and alerts.
 ///
 /// One ordered, reviewable plan; every point at which an apply can stop leaves the system known,
 /// recoverable and, where asked, rolled back.
@@ -111,6 +111,14 @@ pub enum Command {
     Restore(Restore),
     /// Make live again what the last whole snapshot holds that differs from the newest
     Rollback(Rollback),
+    /// Bring everything back where nothing is left but the store and the backups
+    Rebuild(Rebuild),
+    /// Back up databases, folders and repositories, and bring them back
+    #[command(subcommand)]
+    Backup(Backup),
+    /// Write, check and try migrations
+    #[command(subcommand)]
+    Migrate(Migrate),
     /// Settle an interrupted apply: go on with it, go back, or close it
     Recover(Recover),
     /// Hold an environment: no apply until unfreeze
@@ -215,6 +223,17 @@ pub struct Choosing {
     pub take_over: bool,
 }
 
+/// Whether changes are tried beforehand.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Trying {
+    /// Try migrations on a copy first, also where the environment is protected
+    #[arg(long, conflicts_with = "no_rehearse")]
+    pub rehearse: bool,
+    /// Try nothing, and show nothing of what was tried before
+    #[arg(long)]
+    pub no_rehearse: bool,
+}
+
 /// `hive plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
@@ -234,8 +253,11 @@ pub struct Plan {
     #[arg(long)]
     pub exit_code: bool,
     /// Plan to take away everything that is recorded
-    #[arg(long, conflicts_with_all = ["only", "replace", "take_over"])]
+    #[arg(long, conflicts_with_all = ["only", "replace", "take_over", "rehearse"])]
     pub destroy: bool,
+    /// Whether changes are tried beforehand.
+    #[command(flatten)]
+    pub trying: Trying,
     /// How many steps run at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub parallel: Option<u32>,
@@ -291,6 +313,9 @@ pub struct Apply {
     /// How progress and result are printed; json is one document a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: Format,
+    /// Whether changes are tried beforehand.
+    #[command(flatten)]
+    pub trying: Trying,
     /// Which resources.
     #[command(flatten)]
     pub choosing: Choosing,
@@ -435,15 +460,32 @@ pub struct Notify {
     pub test: bool,
 }
 
+/// How far it goes back.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct GoingBack {
+    /// Also what was written: databases come back from backups, and what was written since is lost
+    #[arg(long, conflicts_with = "down")]
+    pub with_data: bool,
+    /// Also the schema: migrations are taken back by their down scripts, where they have them
+    #[arg(long)]
+    pub down: bool,
+    /// Services alone, also where a migration took away what they need
+    #[arg(long, conflicts_with_all = ["with_data", "down"])]
+    pub services_only: bool,
+    /// Leave the environment as open as it was
+    #[arg(long)]
+    pub no_freeze: bool,
+}
+
 /// `hive restore`.
 #[derive(Debug, Args)]
 pub struct Restore {
     /// The snapshot's number
     #[arg(value_name = "N")]
     pub number: u64,
-    /// Leave the environment as open as it was
-    #[arg(long)]
-    pub no_freeze: bool,
+    /// How far it goes back.
+    #[command(flatten)]
+    pub back: GoingBack,
     /// What it is about.
     #[command(flatten)]
     pub whole: Whole,
@@ -452,12 +494,110 @@ pub struct Restore {
 /// `hive rollback`.
 #[derive(Debug, Args)]
 pub struct Rollback {
-    /// Leave the environment as open as it was
-    #[arg(long)]
-    pub no_freeze: bool,
+    /// How far it goes back.
+    #[command(flatten)]
+    pub back: GoingBack,
     /// What it is about.
     #[command(flatten)]
     pub whole: Whole,
+}
+
+/// `hive rebuild`.
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    /// An exercise beside what runs: the newest backup of each is brought back into a scratch place,
+    /// compared and measured, and nothing else is touched
+    #[arg(long)]
+    pub drill: bool,
+    /// What it is about.
+    #[command(flatten)]
+    pub whole: Whole,
+}
+
+/// `hive backup`.
+#[derive(Debug, Subcommand)]
+pub enum Backup {
+    /// Back up now: all that are recorded, or the ones named
+    Run {
+        /// Which backups, as in backup.main; and the stack's folder
+        #[arg(value_name = "ADDRESS|FOLDER")]
+        words: Vec<String>,
+        /// Only those whose schedule says that it is time, for a timer that runs often
+        #[arg(long)]
+        due: bool,
+        /// Do not restore into a scratch place to prove it, also where the policy says so
+        #[arg(long)]
+        no_verify: bool,
+        /// How it changes them.
+        #[command(flatten)]
+        changing: Changing,
+    },
+    /// List what each destination holds, and what retention does about it
+    List {
+        /// Which backups, as in backup.main; and the stack's folder
+        #[arg(value_name = "ADDRESS|FOLDER")]
+        words: Vec<String>,
+        /// Exit 1 where an objective is missed, a backup is damaged or a destination unreadable
+        #[arg(long)]
+        check: bool,
+        /// How the result is printed
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+        format: Format,
+    },
+    /// Restore a backup into a scratch place, compare and measure
+    Verify {
+        /// Which backup, as in backup.main, all where none is named; the id of one of it, the newest
+        /// where none is named; and the stack's folder
+        #[arg(value_name = "ADDRESS|ID|FOLDER", num_args = 0..=3)]
+        words: Vec<String>,
+        /// How it changes them.
+        #[command(flatten)]
+        changing: Changing,
+    },
+    /// Bring back what a backup holds: a database in its place, files into a folder
+    Restore {
+        /// Which backup, as in backup.main; the id of one of it, the newest where none is named; and
+        /// the stack's folder
+        #[arg(value_name = "ADDRESS|ID|FOLDER", required = true, num_args = 1..=3)]
+        words: Vec<String>,
+        /// Where files are unpacked: a folder that is empty or not there
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+        /// How it changes them.
+        #[command(flatten)]
+        changing: Changing,
+    },
+}
+
+/// `hive migrate`.
+#[derive(Debug, Subcommand)]
+pub enum Migrate {
+    /// Write the next pair of files, up and down
+    New {
+        /// What it does, as in add_status
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Which migrations, where the stack has more than one; and the stack's folder
+        #[arg(value_name = "ADDRESS|FOLDER", num_args = 0..=2)]
+        words: Vec<String>,
+    },
+    /// Check migrations without running them: what locks, rewrites, loses or cannot work
+    Lint(OfMigrations),
+    /// Try what is pending on a copy: up, down and up again, measured
+    Rehearse(OfMigrations),
+    /// Show what is applied, pending, and drifted
+    Status(OfMigrations),
+}
+
+/// A command that reads migrations.
+#[derive(Debug, Args)]
+pub struct OfMigrations {
+    /// Which migrations, as in migrations.main, all where none is named; and the stack's folder
+    #[arg(value_name = "ADDRESS|FOLDER", num_args = 0..=2)]
+    pub words: Vec<String>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
 }
 
 /// `hive recover`.

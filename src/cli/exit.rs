@@ -54,6 +54,9 @@ impl Exit {
             | FlowError::Secret(_)
             | FlowError::NoStack(_)
             | FlowError::NoSnapshot { .. }
+            | FlowError::NoWayBack { .. }
+            | FlowError::Tried { .. }
+            | FlowError::Files { .. }
             | FlowError::Usage(_) => Self::Failed,
         }
     }

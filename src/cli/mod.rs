@@ -162,6 +162,9 @@ async fn go(desk: &Desk, command: Command) -> Result<Exit, Ended> {
         Command::Notify(args) => run::notify::run(desk, args).await,
         Command::Restore(args) => run::restore::run(desk, args).await,
         Command::Rollback(args) => run::rollback::run(desk, args).await,
+        Command::Rebuild(args) => run::rebuild::run(desk, args).await,
+        Command::Backup(args) => run::backup::run(desk, args).await,
+        Command::Migrate(args) => run::migrate::run(desk, args).await,
         Command::Recover(args) => run::recover::run(desk, args).await,
         Command::Freeze(args) => run::freeze::freeze(desk, args).await,
         Command::Unfreeze(args) => run::freeze::unfreeze(desk, args).await,
@@ -201,6 +204,19 @@ fn wants_json(command: &Command) -> bool {
         | Command::Rollback(args::Rollback { whole, .. })
         | Command::Move(args::Move { whole, .. }) => json(whole.changing.format),
         Command::Adopt(it) => json(it.changing.format),
+        Command::Rebuild(it) => json(it.whole.changing.format),
+        Command::Backup(it) => match it {
+            args::Backup::List { format, .. } => json(*format),
+            args::Backup::Run { changing, .. }
+            | args::Backup::Verify { changing, .. }
+            | args::Backup::Restore { changing, .. } => json(changing.format),
+        },
+        Command::Migrate(it) => match it {
+            args::Migrate::New { .. } => false,
+            args::Migrate::Lint(it) | args::Migrate::Rehearse(it) | args::Migrate::Status(it) => {
+                json(it.format)
+            }
+        },
         _ => false,
     }
 }

@@ -7,10 +7,10 @@ use super::desk::Desk;
 use super::ended::Ended;
 use super::exit::Exit;
 use crate::apply::{ApplyError, Interrupt, Progress, Report, Settle};
-use crate::flow::{self, Ask, FlowError, Planned, Session};
+use crate::flow::{self, Ask, FlowError, Planned, Session, Trying};
 use crate::plan::{Command, Plan};
 use crate::render::progress::Watcher;
-use crate::render::{About, plan_json, plan_text, report, words};
+use crate::render::{About, plan_json, plan_text, report, trying, words};
 use hive_state::{Hold, Holder};
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,23 +42,46 @@ impl How {
     }
 }
 
+/// What came of a change.
+pub struct Changed {
+    /// With which code the command ends.
+    pub exit: Exit,
+    /// The plan that was made last.
+    pub planned: Planned,
+    /// How its apply ended; none where there was nothing to apply, or the plan was only kept.
+    pub report: Option<Report>,
+}
+
 /// Plans, shows the plan, asks, applies it and reports.
 ///
 /// # Errors
 /// There is no plan, it was not confirmed, or it could not be applied.
 pub async fn change(desk: &Desk, session: &Session, ask: &Ask, how: &How) -> Result<Exit, Ended> {
+    Ok(changed(desk, session, ask, how).await?.exit)
+}
+
+/// The same, and gives what came of it.
+///
+/// # Errors
+/// See [`change`].
+pub async fn changed(
+    desk: &Desk,
+    session: &Session,
+    ask: &Ask,
+    how: &How,
+) -> Result<Changed, Ended> {
     let mut round = 1;
     loop {
-        let planned = session.plan(ask).await?;
+        let planned = plan(desk, session, ask, how.json).await?;
         if how.output.is_some() || how.save {
             let saved = keep(desk, session, &planned.plan, how.output.as_deref(), how.save).await?;
             show(desk, session, &planned, Some(saved), how.json).await?;
-            return Ok(Exit::Done);
+            return Ok(Changed { exit: Exit::Done, planned, report: None });
         }
         show(desk, session, &planned, None, how.json).await?;
         let freezes = planned.plan.freezes && planned.frozen.is_none();
         if planned.plan.is_empty() && !freezes {
-            return Ok(Exit::Done);
+            return Ok(Changed { exit: Exit::Done, planned, report: None });
         }
         confirm(desk, &question(&planned.plan), how.yes, how.json)?;
         match perform(desk, session, &planned.plan, Some(&planned), how.json).await {
@@ -67,9 +90,31 @@ pub async fn change(desk: &Desk, session: &Session, ask: &Ask, how: &How) -> Res
                 let moved = words::list(&moved);
                 desk.note(&format!("{moved}: nothing was begun, and it is planned once more"));
             }
-            other => return other,
+            Err(ended) => return Err(ended),
+            Ok(report) => {
+                let exit = Exit::of_report(&report);
+                return Ok(Changed { exit, planned, report: Some(report) });
+            }
         }
     }
+}
+
+/// Makes a plan, and says what is tried on the way.
+///
+/// # Errors
+/// See [`Session::plan`].
+pub async fn plan(
+    desk: &Desk,
+    session: &Session,
+    ask: &Ask,
+    json_lines: bool,
+) -> Result<Planned, Ended> {
+    let hears = |trying: Trying| match json_lines {
+        true => desk.screen.result(&trying::json(&trying)),
+        false if desk.everywhere.quiet => {}
+        false => desk.screen.message(&trying::text(&trying, desk.screen.message_style())),
+    };
+    Ok(session.plan(ask, &hears).await?)
 }
 
 /// Applies a plan and reports.
@@ -82,7 +127,7 @@ pub async fn perform(
     plan: &Plan,
     planned: Option<&Planned>,
     json: bool,
-) -> Result<Exit, Ended> {
+) -> Result<Report, Ended> {
     let watcher = Watcher::new(&desk.screen);
     let interrupt = Interrupt::default();
     let says = |progress: Progress| watcher.see(&progress);
@@ -99,7 +144,7 @@ pub async fn perform(
     drop(watcher);
     let ended = came?;
     tell(desk, &ended, Some(plan), json);
-    Ok(Exit::of_report(&ended))
+    Ok(ended)
 }
 
 /// Settles an interrupted apply and reports; nothing where none is open.

@@ -25,6 +25,20 @@ pub fn of(error: &FlowError, now_ms: u64) -> Trouble {
         FlowError::NoSnapshot { .. } => {
             Trouble::new(message).hint("`hive snapshot list` shows which there are")
         }
+        FlowError::Files { address, faults } => {
+            let trouble = Trouble::new(format!("the files of `{address}` cannot be used"));
+            faults.iter().cloned().fold(trouble, Trouble::detail)
+        }
+        FlowError::Tried { failure, .. } => {
+            let trouble =
+                failure.diagnosis.iter().cloned().fold(Trouble::new(message), Trouble::detail);
+            trouble
+                .hint("nothing live was touched: mend the file, and plan again")
+                .hint("`--no-rehearse` plans without trying")
+        }
+        FlowError::NoWayBack { message, facts, hints } => {
+            Trouble { message: message.clone(), details: facts.clone(), hints: hints.clone() }
+        }
         FlowError::Secret(_) => {
             Trouble::new(message).hint("set the variable, or make the file readable")
         }

@@ -1,8 +1,9 @@
 //! What a command asks the planner for.
 
-use crate::plan::Scope;
-use hive_contract::Address;
-use std::collections::BTreeSet;
+use super::rehearse::Rehearse;
+use crate::plan::{Command, Scope};
+use hive_contract::{Address, Fields};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One request for a plan.
 #[derive(Clone, Debug)]
@@ -19,6 +20,24 @@ pub struct Ask {
     pub take_over: bool,
     /// `explain`: why this resource is or is not touched.
     pub explain: Option<Address>,
+    /// Whether changes are tried beforehand.
+    pub rehearse: Rehearse,
+    /// How far restore and rollback go back.
+    pub back: Back,
+}
+
+/// How far a way back goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Back {
+    /// Services, configuration and alerts; refused where a migration took away what they need.
+    #[default]
+    Usual,
+    /// `--services-only`: the same, and never refused for what a migration took away.
+    Services,
+    /// `--down`: also the schema, by the down scripts.
+    Schema,
+    /// `--with-data`: also what was written, from backups.
+    Data,
 }
 
 /// What is wanted.
@@ -41,6 +60,20 @@ pub enum Want {
     Move(Address, Address),
     /// A rollout of these without a change.
     Restart(BTreeSet<Address>),
+    /// What is recorded, and these asked of the providers of single resources: a backup, a restore
+    /// of one database. The command is whose plan it is.
+    Do(Command, BTreeMap<Address, Fields>),
+    /// The data of one database, from a backup that is known to be there.
+    Data {
+        /// Which database.
+        database: Address,
+        /// From which backups.
+        backup: Address,
+        /// Which of them.
+        id: String,
+    },
+    /// Everything of the newest whole snapshot, where little is left of it.
+    Rebuild,
 }
 
 impl Ask {
@@ -53,6 +86,8 @@ impl Ask {
             no_freeze: false,
             take_over: false,
             explain: None,
+            rehearse: Rehearse::Known,
+            back: Back::Usual,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::apply::ApplyError;
 use crate::plan::{PlanError, PlanFileError};
 use crate::stack::Problem;
-use hive_contract::Failure;
+use hive_contract::{Address, Failure, Target};
 use hive_state::LedgerError;
 use std::path::PathBuf;
 
@@ -64,6 +64,32 @@ pub enum FlowError {
         number: u64,
         /// Which there are.
         hint: Option<String>,
+    },
+    /// Files of migrations that are wrong.
+    #[error("the files of `{address}` cannot be used: {}", faults.join("; "))]
+    Files {
+        /// Of which list.
+        address: Address,
+        /// Each with file, line and column where they are known.
+        faults: Vec<String>,
+    },
+    /// A change was tried on a copy, and does not work.
+    #[error("`{target}` was tried on a copy, and failed: {failure}")]
+    Tried {
+        /// Whose change.
+        target: Target,
+        /// How.
+        failure: Failure,
+    },
+    /// There is no way back as it was asked for.
+    #[error("{message}: {}", facts.join("; "))]
+    NoWayBack {
+        /// What cannot be: a lower-case fragment.
+        message: String,
+        /// Why, each a lower-case fragment.
+        facts: Vec<String>,
+        /// What to do.
+        hints: Vec<String>,
     },
     /// What was asked makes no sense here.
     #[error("{0}")]

@@ -3,16 +3,15 @@
 use super::ask::{Ask, Want};
 use super::error::FlowError;
 use super::observe::{Seen, marked, observe};
+use super::rehearse::{Hears, Learnt};
 use super::session::Session;
+use super::way_back::{ComesBack, Shelf, Through};
 use crate::apply::{self, Folded};
 use crate::plan::{self, Asked, Command, Desired, Plan, Question, Scope};
 use crate::registry::Providers;
-use crate::stack::Stack;
 use hive_contract::value::secrets_in;
-use hive_contract::{
-    Address, Declared, Failure, Fields, Fingerprint, Observed, SecretRef, Sort, Target, Value,
-};
-use hive_state::{Freeze, Snapshot};
+use hive_contract::{Address, Failure, Fingerprint, Observed, SecretRef, Sort, Target};
+use hive_state::{Clock, Freeze, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many steps run at once where nobody says.
@@ -30,25 +29,21 @@ pub struct Planned {
     pub base_at_ms: Option<u64>,
     /// Why one resource is or is not touched, where that was asked.
     pub explanation: Option<plan::Explanation>,
+    /// What it brings back from backups.
+    pub comes_back: Vec<ComesBack>,
+    /// What came of trying it on a copy, by part.
+    pub rehearsed: Learnt,
     /// The providers that it was made with.
     pub providers: Providers,
 }
 
-/// What is declared, wherever it comes from.
-struct Source {
-    command: Command,
-    declared: BTreeMap<Address, Declared>,
-    guards: Fields,
-    variables: BTreeMap<String, Value>,
-    files: Vec<plan::BoundFile>,
-}
-
 impl Session {
-    /// Makes a plan. Writes nothing, takes no lease.
+    /// Makes a plan. Takes no lease, and writes nothing but what a rehearsal taught, into a store
+    /// that is there. `hears` is told of what is tried.
     ///
     /// # Errors
     /// The TOML is wrong for a provider, something cannot be read, or there is no plan.
-    pub async fn plan(&self, ask: &Ask) -> Result<Planned, FlowError> {
+    pub async fn plan(&self, ask: &Ask, hears: Hears<'_>) -> Result<Planned, FlowError> {
         let open = apply::folded(&self.ledger).await?;
         let recorded = match &open {
             Some(folded) => Some(folded.snapshot.clone()),
@@ -71,7 +66,17 @@ impl Session {
             }
             _ => None,
         };
-        let question = Question {
+        let shelf = Shelf {
+            declared: &source.declared,
+            desired: &desired,
+            recorded: recorded.as_ref(),
+            observed: &observed,
+            now_ms: self.clock.wall_ms(),
+        };
+        let through = self.by_data(ask, &source.command, &shelf).await?;
+        let mut asked = asked(ask, &desired, adoptable.as_ref());
+        asked.extend(through.asked);
+        let mut question = Question {
             owner: providers.owner().clone(),
             recorded: recorded.as_ref(),
             observed,
@@ -93,10 +98,14 @@ impl Session {
                 None => scope(ask),
             },
             rehearsals: BTreeMap::new(),
-            asked: asked(ask, &desired, adoptable.as_ref()),
+            asked,
             desired,
         };
+        question.rehearsals = self.learn(&question, &providers, ask.rehearse, hears).await?;
         let mut plan = plan::plan(&question).map_err(FlowError::Plan)?;
+        plan.lints.extend(through.lints);
+        plan.lints.extend(not_tried(&question.rehearsals));
+        plan.lints.sort();
         if recorded.is_none() {
             plan.lints.extend(strays(&question.desired, &providers).await);
             plan.lints.sort();
@@ -110,175 +119,37 @@ impl Session {
         plan.base = base.map(|it| it.number);
         let base_at_ms = base.map(|it| it.at_ms);
         let frozen = self.ledger.freeze().await?;
-        Ok(Planned { plan, open, frozen, base_at_ms, explanation, providers })
+        let comes_back = through.comes_back;
+        let rehearsed = std::mem::take(&mut question.rehearsals);
+        Ok(Planned {
+            plan,
+            open,
+            frozen,
+            base_at_ms,
+            explanation,
+            comes_back,
+            rehearsed,
+            providers,
+        })
     }
 
-    async fn source(
+    /// What comes back from backups, as it is asked for.
+    async fn by_data(
         &self,
         ask: &Ask,
-        recorded: Option<&Snapshot>,
-    ) -> Result<(Source, Providers), FlowError> {
-        match &ask.want {
-            Want::Snapshot(number) => {
-                let snapshot = self.snapshot(*number).await?;
-                if !snapshot.whole {
-                    return Err(self.partial(*number).await?);
-                }
-                self.of_snapshot(
-                    Command::Restore { snapshot: *number, with_data: false },
-                    snapshot,
-                    recorded,
-                )
-                .await
+        command: &Command,
+        shelf: &Shelf<'_>,
+    ) -> Result<Through, FlowError> {
+        match (&ask.want, command) {
+            (_, Command::Restore { snapshot, .. } | Command::Rollback { snapshot, .. }) => {
+                self.through(*snapshot, ask.back, shelf).await
             }
-            Want::Before => {
-                let snapshot = self.before().await?;
-                let command = Command::Rollback { snapshot: snapshot.number, with_data: false };
-                self.of_snapshot(command, snapshot, recorded).await
+            (_, Command::Rebuild { .. }) => self.absent(shelf),
+            (Want::Data { database, backup, id }, _) => {
+                self.one_database(database, backup, id, shelf)
             }
-            Want::Nothing => {
-                let providers = self.providers(recorded).await?;
-                let nothing = Source {
-                    command: Command::Destroy,
-                    declared: BTreeMap::new(),
-                    // Nothing is left that they could guard; those recorded still guard this plan.
-                    guards: Fields::new(),
-                    variables: recorded.map(|it| it.variables.clone()).unwrap_or_default(),
-                    files: Vec::new(),
-                };
-                Ok((nothing, providers))
-            }
-            Want::Declared => self.of_stack(Command::Apply, recorded).await,
-            Want::Adopt(_) => self.of_stack(Command::Adopt, recorded).await,
-            Want::Move(..) => self.of_stack(Command::Move, recorded).await,
-            Want::Forget(_) => self.of_record(Command::Forget, recorded).await,
-            Want::Restart(_) => self.of_record(Command::Restart, recorded).await,
+            _ => Ok(Through::default()),
         }
-    }
-
-    async fn of_stack(
-        &self,
-        command: Command,
-        recorded: Option<&Snapshot>,
-    ) -> Result<(Source, Providers), FlowError> {
-        let stack = self.toml()?;
-        let source = Source {
-            command,
-            declared: stack.declared.clone(),
-            guards: stack.guards.clone(),
-            variables: stack.variables.clone(),
-            files: stack.files.clone(),
-        };
-        Ok((source, self.providers(recorded).await?))
-    }
-
-    /// What is recorded, asked to stay as it is: for commands about single resources.
-    async fn of_record(
-        &self,
-        command: Command,
-        recorded: Option<&Snapshot>,
-    ) -> Result<(Source, Providers), FlowError> {
-        let recorded = recorded.ok_or_else(|| {
-            FlowError::Usage(format!("there is nothing to {command}: nothing was ever applied"))
-        })?;
-        self.of_snapshot(command, recorded.clone(), Some(recorded)).await
-    }
-
-    async fn of_snapshot(
-        &self,
-        command: Command,
-        snapshot: Snapshot,
-        recorded: Option<&Snapshot>,
-    ) -> Result<(Source, Providers), FlowError> {
-        let settings = Providers::settings_of(&snapshot.places);
-        let mut places = recorded.map(|it| it.places.clone()).unwrap_or_default();
-        places.extend(snapshot.places.clone());
-        let providers = self.connect(&settings, &places).await?;
-        let declared =
-            snapshot.resources.into_iter().map(|(address, it)| (address, it.declared)).collect();
-        let source = Source {
-            command,
-            declared,
-            guards: snapshot.guards,
-            variables: snapshot.variables,
-            files: Vec::new(),
-        };
-        Ok((source, providers))
-    }
-
-    /// What the TOML says.
-    ///
-    /// # Errors
-    /// The session was opened for the store alone.
-    pub fn toml(&self) -> Result<&Stack, FlowError> {
-        self.declared.as_ref().ok_or_else(|| FlowError::NoStack(self.at.folder.clone()))
-    }
-
-    /// The snapshot of a number.
-    ///
-    /// # Errors
-    /// There is none, or it cannot be read.
-    pub async fn snapshot(&self, number: u64) -> Result<Snapshot, FlowError> {
-        match self.ledger.snapshot(number).await? {
-            Some(snapshot) => Ok(snapshot),
-            None => {
-                let there = self.ledger.snapshots().await?;
-                let hint = match (there.first(), there.last()) {
-                    (Some(first), Some(last)) => Some(format!("there are {first} to {last}")),
-                    _ => Some("nothing was ever applied here".to_owned()),
-                };
-                Err(FlowError::NoSnapshot { number, hint })
-            }
-        }
-    }
-
-    /// Why a partial snapshot is not restored: it is what a failure left, and nobody wanted it.
-    async fn partial(&self, number: u64) -> Result<FlowError, FlowError> {
-        let numbers = self.ledger.snapshots().await?;
-        let mut near = Vec::new();
-        let (before, after): (Vec<u64>, Vec<u64>) = numbers.iter().partition(|it| **it < number);
-        let sides: [Vec<u64>; 2] = [before.into_iter().rev().collect(), after];
-        for side in sides {
-            for candidate in side {
-                if self.snapshot(candidate).await?.whole {
-                    near.push(candidate.to_string());
-                    break;
-                }
-            }
-        }
-        let near = match near.is_empty() {
-            true => "there is no whole one".to_owned(),
-            false => format!("the nearest whole ones: {}", near.join(", ")),
-        };
-        Ok(FlowError::Usage(format!(
-            "snapshot {number} is partial: it is what an apply left that did not come to its end; \
-             {near}"
-        )))
-    }
-
-    /// The whole snapshot that `rollback` means: the newest one where head is partial, else the
-    /// newest that declares something else than head. An apply that was rolled back and a restart
-    /// leave a snapshot of their own that declares the same: going back to that goes nowhere.
-    async fn before(&self) -> Result<Snapshot, FlowError> {
-        let none = |why: &str| FlowError::Usage(format!("there is nothing to roll back to: {why}"));
-        let Some((head, newest)) = self.ledger.head().await? else {
-            return Err(none("nothing was ever applied here"));
-        };
-        let mut skipped = false;
-        for number in self.ledger.snapshots().await?.into_iter().rev() {
-            if number >= head.number {
-                continue;
-            }
-            let snapshot = self.snapshot(number).await?;
-            if snapshot.whole && (!newest.whole || !declare_the_same(&snapshot, &newest)) {
-                return Ok(snapshot);
-            }
-            skipped |= snapshot.whole;
-        }
-        Err(none(&match skipped {
-            true => format!("every whole snapshot before {} declares the same", head.number),
-            false => format!("there is no whole snapshot before {}", head.number),
-        }))
     }
 
     /// A provider's words about the declared resources, with their place in the TOML.
@@ -326,23 +197,26 @@ impl Session {
     }
 }
 
-/// Whether two snapshots hold the same resources, declared in the same way.
-fn declare_the_same(one: &Snapshot, other: &Snapshot) -> bool {
-    let declared = |it: &Snapshot| -> BTreeMap<Address, Declared> {
-        let each = it.resources.iter();
-        each.map(|(address, held)| (address.clone(), held.declared.clone())).collect()
-    };
-    declared(one) == declared(other)
-}
-
 fn scope(ask: &Ask) -> Scope {
     match &ask.want {
         Want::Adopt(these) | Want::Forget(these) | Want::Restart(these) => {
             Scope::Exactly(these.clone())
         }
         Want::Move(from, to) => Scope::Exactly([from.clone(), to.clone()].into()),
+        Want::Do(_, these) => Scope::Exactly(these.keys().cloned().collect()),
+        Want::Data { database, .. } => Scope::Exactly([database.clone()].into()),
         _ => ask.scope.clone(),
     }
+}
+
+/// What could not be tried on a copy, and why.
+fn not_tried(rehearsals: &Learnt) -> Vec<plan::Lint> {
+    let failed = rehearsals.iter().filter_map(|(target, it)| Some((target, it.as_ref().err()?)));
+    let lint = |(target, why): (&Target, &String)| plan::Lint {
+        address: Some(target.address.clone()),
+        message: format!("it could not be tried on a copy: {why}"),
+    };
+    failed.map(lint).collect()
 }
 
 /// What a lost store left behind and nobody declares: no command would ever touch it.
@@ -403,6 +277,9 @@ fn asked(
         }
         Want::Forget(these) => each(these, &Asked::Forget),
         Want::Restart(these) => each(these, &Asked::Run),
+        Want::Do(_, these) => {
+            these.iter().map(|(it, run)| (it.clone(), Asked::Do(run.clone()))).collect()
+        }
         Want::Move(from, to) => vec![(to.clone(), Asked::MovedFrom(from.clone()))],
         Want::Declared if ask.take_over => {
             let all = desired.keys().map(|it| (it.clone(), Asked::Adopt { take_over: true }));

@@ -9,11 +9,12 @@ use crate::apply::{Interrupt, Lent, Progress};
 use crate::plan::Plan;
 use crate::registry::Providers;
 use crate::stack::{self, Parsed, Stack};
-use hive_contract::{Place, StackMark};
+use hive_contract::{Fingerprint, Place, Rehearsal, StackMark};
 use hive_state::{FolderStore, LeaseTerms, Ledger, Snapshot, Store};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// A stack in one environment, opened.
 pub struct Session {
@@ -29,6 +30,8 @@ pub struct Session {
     pub secrets: Reader,
     /// The time.
     pub clock: SystemClock,
+    /// What rehearsals of this command taught, by change.
+    pub(super) learnt: Mutex<BTreeMap<Fingerprint, Rehearsal>>,
 }
 
 impl Session {
@@ -58,7 +61,15 @@ impl Session {
         let secrets = Reader::new(at.folder.clone(), at.variable.clone(), ledger.clone());
         let stack = declared.name.clone();
         let at = Where { parallel: at.parallel.or(declared.parallel), ..at };
-        Self { at, stack, declared: Some(declared), ledger, secrets, clock: SystemClock }
+        Self {
+            at,
+            stack,
+            declared: Some(declared),
+            ledger,
+            secrets,
+            clock: SystemClock,
+            learnt: Mutex::default(),
+        }
     }
 
     /// Opens the store alone, so that the ways back need no TOML that is right, or none at all.
@@ -84,7 +95,15 @@ impl Session {
         let ledger = on_terms(ledger(&at, &folder, &stack), outline.lease_ms);
         let at = Where { parallel: at.parallel.or(outline.parallel), ..at };
         let secrets = Reader::new(at.folder.clone(), at.variable.clone(), ledger.clone());
-        Ok(Self { at, stack, declared: None, ledger, secrets, clock: SystemClock })
+        Ok(Self {
+            at,
+            stack,
+            declared: None,
+            ledger,
+            secrets,
+            clock: SystemClock,
+            learnt: Mutex::default(),
+        })
     }
 
     /// The mark that is on everything of this stack; its store is empty where there is none yet.

@@ -105,6 +105,13 @@ pub enum Command {
     },
     /// Make backups.
     Backup,
+    /// Bring back what one backup holds.
+    RestoreBackup {
+        /// Of which.
+        backup: Address,
+        /// Its id.
+        id: String,
+    },
     /// Try whether backups can be restored.
     Verify,
     /// Take away everything that is recorded.
@@ -130,8 +137,9 @@ impl fmt::Display for Command {
                 write!(f, "rollback to {snapshot}{}", data(*with_data))
             }
             Self::Rebuild { snapshot } => write!(f, "rebuild {snapshot}"),
-            Self::Backup => f.write_str("backup"),
-            Self::Verify => f.write_str("verify"),
+            Self::Backup => f.write_str("backup run"),
+            Self::RestoreBackup { backup, id } => write!(f, "backup restore {backup} {id}"),
+            Self::Verify => f.write_str("backup verify"),
             Self::Destroy => f.write_str("destroy"),
             Self::Adopt => f.write_str("adopt"),
             Self::Forget => f.write_str("forget"),

@@ -4,6 +4,7 @@
 //! two streams. Whatever comes from outside (names, log lines, values) passes [`clean`] before it
 //! is shown, so that nothing from outside can move a cursor, hide a line or break a page.
 
+pub mod backups;
 pub mod clean;
 pub mod error;
 pub mod explain;
@@ -11,6 +12,7 @@ pub mod history;
 pub mod lease;
 pub mod line;
 pub mod logs;
+pub mod migrations;
 pub mod output;
 pub mod plan_html;
 pub mod plan_json;
@@ -19,12 +21,14 @@ pub mod plan_text;
 pub mod problem;
 pub mod progress;
 pub mod reading;
+pub mod rebuilt;
 pub mod report;
 pub mod screen;
 pub mod site;
 pub mod snapshot;
 pub mod status;
 pub mod style;
+pub mod trying;
 pub mod value;
 pub mod words;
 

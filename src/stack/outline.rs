@@ -4,6 +4,8 @@ use super::duration;
 use super::problem::Findings;
 use super::read::{self, STACK_FILE};
 use super::tree::{self, Node, Table};
+use hive_contract::Address;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The store's folder where a stack says nothing.
@@ -50,6 +52,25 @@ pub fn outline(folder: &Path, environment: &str) -> Outline {
     Outline { name, store, parallel, lease_ms, broken }
 }
 
+/// Where the files of each list of migrations are, as written in the files of an environment. One
+/// whose path is not plain text is left out.
+pub fn migration_folders(folder: &Path, environment: &str) -> BTreeMap<Address, String> {
+    let environment = environment.split('+').next().unwrap_or_default();
+    let mut folders = BTreeMap::new();
+    // The overlay comes second and says the last word.
+    for file in [STACK_FILE.to_owned(), format!("{environment}.toml")] {
+        let Some(table) = table(&folder.join(file)) else { continue };
+        let lists = table.get("migrations").and_then(|it| it.node.table());
+        for (name, list) in lists.into_iter().flatten() {
+            let path = list.node.table().and_then(|it| it.get("path")?.node.text());
+            if let (Ok(address), Some(path)) = (Address::new("migrations", name), path) {
+                folders.insert(address, path.to_owned());
+            }
+        }
+    }
+    folders
+}
+
 fn table(path: &Path) -> Option<Table> {
     tree::parse(&read::text(path).ok()?, 0, &mut Findings::default())
 }
@@ -58,6 +79,19 @@ fn table(path: &Path) -> Option<Table> {
 mod tests {
     use super::*;
     use crate::stack::tests::folder;
+
+    #[test]
+    fn the_folder_of_a_list_is_what_the_overlay_says_last() {
+        let stack =
+            "[migrations.main]\ndatabase = \"main\"\npath = \"a\"\n[migrations.b]\npath = \"b\"\n";
+        let staging = "[migrations.main]\npath = \"c\"\n";
+        let folder = folder(&[("stack.toml", stack), ("staging.toml", staging)]);
+        let of = |environment: &str| -> Vec<String> {
+            migration_folders(folder.path(), environment).into_values().collect()
+        };
+        assert_eq!(of("dev"), ["b", "a"]);
+        assert_eq!(of("staging+x"), ["b", "c"]);
+    }
 
     #[test]
     fn an_outline_is_read_also_where_the_rest_is_wrong() {

@@ -59,7 +59,7 @@ impl Ledger {
     }
 
     /// Makes a file whose name says what is in it, or makes one right that is not that.
-    async fn keep(&self, key: &str, bytes: &[u8]) -> Result<(), LedgerError> {
+    pub(crate) async fn keep(&self, key: &str, bytes: &[u8]) -> Result<(), LedgerError> {
         loop {
             if let Put::Done(_) = self.store.create(key, bytes).await? {
                 return Ok(());

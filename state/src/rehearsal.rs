@@ -4,7 +4,6 @@
 use crate::layout::FORMAT;
 use crate::ledger::{Ledger, LedgerError};
 use crate::sealed;
-use crate::store::Put;
 use hive_contract::{Fingerprint, Rehearsal};
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +29,8 @@ impl Ledger {
         Ok(self.get::<Rehearsed>(&key, "rehearsal").await?.map(|(found, _)| found))
     }
 
-    /// Keeps what was learnt of a change; what is kept of the same change already stays. No lease
-    /// is needed.
+    /// Keeps what was learnt of a change, in place of what was learnt of it before. No lease is
+    /// needed.
     ///
     /// # Errors
     /// It cannot be written.
@@ -43,10 +42,8 @@ impl Ledger {
         self.init().await?;
         let bytes = sealed::seal("rehearsal", FORMAT, None, rehearsed, false);
         let key = self.layout.rehearsal(change);
-        if let Put::Done(_) = self.store.create(&key, &bytes).await? {
-            self.sweep_rehearsals().await?;
-        }
-        Ok(())
+        self.keep(&key, &bytes).await?;
+        self.sweep_rehearsals().await
     }
 
     /// Removes the oldest beyond [`KEEP`]. One that cannot be read says nothing and goes first.
@@ -94,18 +91,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_same_change_is_kept_once_and_the_oldest_go() {
+    async fn of_a_change_the_newest_is_kept_and_the_oldest_change_goes() {
         let ledger = Ledger::new(Arc::new(MemoryStore::new()), "s", "dev");
         let change = |it: u64| Fingerprint::of(&it);
         assert_eq!(ledger.rehearsal(&change(1)).await.expect("reads"), None);
         ledger.put_rehearsal(&change(1), &learnt(1)).await.expect("keeps");
         ledger.put_rehearsal(&change(1), &learnt(2)).await.expect("keeps");
-        assert_eq!(ledger.rehearsal(&change(1)).await.expect("reads"), Some(learnt(1)));
-        for it in 2..=201 {
+        assert_eq!(ledger.rehearsal(&change(1)).await.expect("reads"), Some(learnt(2)));
+        for it in 3..=202 {
             ledger.put_rehearsal(&change(it), &learnt(it)).await.expect("keeps");
         }
         assert_eq!(ledger.rehearsal(&change(1)).await.expect("reads"), None);
-        assert_eq!(ledger.rehearsal(&change(2)).await.expect("reads"), Some(learnt(2)));
+        assert_eq!(ledger.rehearsal(&change(3)).await.expect("reads"), Some(learnt(3)));
         ledger.verify_all().await.expect("all is well");
     }
 }

@@ -1,5 +1,6 @@
 //! `hive apply`: runs a saved plan, or plans and runs.
 
+use super::plan::rehearse;
 use crate::apply::Settle;
 use crate::cli::args::{self, Choosing, Format};
 use crate::cli::confirm::confirm;
@@ -30,9 +31,10 @@ pub async fn run(desk: &Desk, args: args::Apply) -> Result<Exit, Ended> {
     if let Target::Folder(folder) = target {
         return declared(desk, folder, &args).await;
     }
-    if args.choosing.is_any() {
+    if args.choosing.is_any() || args.trying.rehearse || args.trying.no_rehearse {
         return Err(Ended::usage(
-            "`--only`, `--replace` and `--take-over` are for planning: a plan holds its choice",
+            "`--only`, `--replace`, `--take-over` and `--rehearse` are for planning: a plan holds \
+             its choice",
         ));
     }
     let folder = desk.folder(args.stack.as_deref())?;
@@ -101,7 +103,7 @@ async fn saved(
         return Ok(Exit::Done);
     }
     confirm(desk, &running::question(plan), args.yes, json)?;
-    running::perform(desk, session, plan, None, json).await
+    Ok(Exit::of_report(&running::perform(desk, session, plan, None, json).await?))
 }
 
 /// Plans what is declared and runs that; an apply that was interrupted is settled first.
@@ -113,6 +115,7 @@ async fn declared(desk: &Desk, folder: PathBuf, args: &args::Apply) -> Result<Ex
     let json = args.format == Format::Json;
     let how = How { yes: args.yes, json, output: None, save: false };
     let ask = choose(Ask::all(Want::Declared), &args.choosing);
+    let ask = Ask { rehearse: rehearse(args.trying), ..ask };
     if let Some(exit) = settle_first(desk, &session, &how).await? {
         return Ok(exit);
     }

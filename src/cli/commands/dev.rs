@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::following::Following;
 use crate::cli::running::{self, How};
 use crate::cli::watch::Watch;
-use crate::flow::{Ask, Session, Want};
+use crate::flow::{Ask, Rehearse, Session, Want};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -55,7 +55,8 @@ async fn round(desk: &Desk, folder: &Path, parallel: Option<u32>) -> Result<Exit
     if let Some(exit) = settle_first(desk, &session, &how).await? {
         return Ok(exit);
     }
-    running::change(desk, &session, &Ask::all(Want::Declared), &how).await
+    let ask = Ask { rehearse: Rehearse::Usual, ..Ask::all(Want::Declared) };
+    running::change(desk, &session, &ask, &how).await
 }
 
 /// Prints logs until a file changes or, where all was well, something has moved.
@@ -95,7 +96,7 @@ async fn moved(desk: &Desk, folder: &Path) -> bool {
 }
 
 async fn planned(session: &Session) -> bool {
-    match session.plan(&Ask::all(Want::Declared)).await {
+    match session.plan(&Ask::all(Want::Declared), &|_| {}).await {
         Ok(planned) => !planned.plan.is_empty(),
         Err(_) => true,
     }

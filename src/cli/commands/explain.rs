@@ -19,7 +19,7 @@ pub async fn run(desk: &Desk, args: args::Explain) -> Result<Exit, Ended> {
     let folder = desk.folder(args.folder.as_deref())?;
     let session = desk.open(folder, None).await?;
     let ask = Ask { explain: Some(args.address.clone()), ..Ask::all(Want::Declared) };
-    let planned = session.plan(&ask).await?;
+    let planned = session.plan(&ask, &|_| {}).await?;
     let Some(explanation) = &planned.explanation else {
         return Err(Ended::usage(format!("there is nothing to say of `{}`", args.address)));
     };

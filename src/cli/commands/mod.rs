@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod apply;
+pub mod backup;
 pub mod completions;
 pub mod destroy;
 pub mod dev;
@@ -14,11 +15,13 @@ pub mod init;
 pub mod lease;
 pub mod logs;
 pub mod man;
+pub mod migrate;
 pub mod moving;
 pub mod note;
 pub mod notify;
 pub mod output;
 pub mod plan;
+pub mod rebuild;
 pub mod recover;
 pub mod restart;
 pub mod restore;

@@ -6,7 +6,7 @@ use crate::cli::desk::Desk;
 use crate::cli::ended::Ended;
 use crate::cli::exit::Exit;
 use crate::cli::running;
-use crate::flow::{Ask, Want};
+use crate::flow::{Ask, Rehearse, Want};
 use crate::plan::Plan;
 use crate::render::{About, plan_html, plan_json, plan_markdown, plan_text};
 
@@ -20,7 +20,8 @@ pub async fn run(desk: &Desk, args: args::Plan) -> Result<Exit, Ended> {
         true => (desk.open_store(folder, args.parallel).await?, Ask::all(Want::Nothing)),
         false => (desk.open(folder, args.parallel).await?, Ask::all(Want::Declared)),
     };
-    let planned = session.plan(&choose(ask, &args.choosing)).await?;
+    let ask = Ask { rehearse: rehearse(args.trying), ..choose(ask, &args.choosing) };
+    let planned = running::plan(desk, &session, &ask, false).await?;
     let saved = match args.output.is_some() || args.save {
         true => {
             let output = args.output.as_deref();
@@ -33,6 +34,15 @@ pub async fn run(desk: &Desk, args: args::Plan) -> Result<Exit, Ended> {
     match args.exit_code && !planned.plan.is_empty() {
         true => Ok(Exit::Changes),
         false => Ok(Exit::Done),
+    }
+}
+
+/// Whether changes are tried, as the arguments say.
+pub fn rehearse(trying: args::Trying) -> Rehearse {
+    match (trying.rehearse, trying.no_rehearse) {
+        (true, _) => Rehearse::Always,
+        (_, true) => Rehearse::Never,
+        _ => Rehearse::Usual,
     }
 }
 

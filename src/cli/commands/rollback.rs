@@ -11,5 +11,5 @@ use crate::flow::Want;
 /// # Errors
 /// There is no such snapshot, or see [`crate::cli::running::change`].
 pub async fn run(desk: &Desk, args: args::Rollback) -> Result<Exit, Ended> {
-    super::restore::back(desk, Want::Before, args.no_freeze, args.whole).await
+    super::restore::back(desk, Want::Before, args.back, args.whole).await
 }
