@@ -1,0 +1,2 @@
+-- hive: no-transaction
+DROP INDEX CONCURRENTLY orders_by_customer;

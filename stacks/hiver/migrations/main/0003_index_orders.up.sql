@@ -1,0 +1,2 @@
+-- hive: no-transaction
+CREATE INDEX CONCURRENTLY orders_by_customer ON orders (customer);
