@@ -48,10 +48,9 @@ impl Statement {
         self.line + u32::try_from(lines).unwrap_or(u32::MAX)
     }
 
-    /// A statement by itself, at a place in a script.
-    pub(crate) fn new(dialect: Dialect, script: &str, start: usize, end: usize) -> Self {
+    /// The statement between two places of a script; its first word is in this line.
+    pub(crate) fn new(dialect: Dialect, script: &str, start: usize, end: usize, line: u32) -> Self {
         let text = &script[start..end];
-        let (line, _) = lexeme::position(script, start);
         Self { text: text.to_owned(), line, start, hash: hash(dialect, text) }
     }
 }

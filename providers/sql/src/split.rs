@@ -8,26 +8,39 @@ use crate::script::Statement;
 pub fn statements(dialect: Dialect, text: &str) -> Vec<Statement> {
     // What is never closed is found before, by `normalise`; alone it is one statement.
     let Ok(all) = lexeme::lexemes(dialect, text) else {
-        return vec![Statement::new(dialect, text, 0, text.len())];
+        return vec![Statement::new(dialect, text, 0, text.len(), 1)];
     };
     let mut found = Vec::new();
     let mut state = State::default();
-    let mut span: Option<(usize, usize)> = None;
-    for one in all.iter().filter(|one| one.counts()) {
-        if one.is_symbol(";") && state.ends(dialect) {
-            if let Some((start, end)) = span.take() {
-                found.push(Statement::new(dialect, text, start, end));
-            }
+    let mut span: Option<Span> = None;
+    let mut line = 1;
+    for one in &all {
+        if one.counts() && !(one.is_symbol(";") && state.ends(dialect)) {
+            state.take(dialect, one);
+            let begin = span.take().unwrap_or(Span { start: one.start, end: 0, line });
+            span = Some(Span { end: one.end(), ..begin });
+        } else if one.counts() {
+            found.extend(span.take().map(|span| span.statement(dialect, text)));
             state = State::default();
-            continue;
         }
-        state.take(dialect, one);
-        span = Some((span.map_or(one.start, |(start, _)| start), one.end()));
+        let lines = one.text.bytes().filter(|byte| *byte == b'\n').count();
+        line += u32::try_from(lines).unwrap_or(u32::MAX);
     }
-    if let Some((start, end)) = span {
-        found.push(Statement::new(dialect, text, start, end));
-    }
+    found.extend(span.map(|span| span.statement(dialect, text)));
     found
+}
+
+/// Where a statement lies.
+struct Span {
+    start: usize,
+    end: usize,
+    line: u32,
+}
+
+impl Span {
+    fn statement(&self, dialect: Dialect, text: &str) -> Statement {
+        Statement::new(dialect, text, self.start, self.end, self.line)
+    }
 }
 
 /// What has been seen of the statement so far.

@@ -85,3 +85,12 @@ fn an_edited_file_is_named() {
         "`0001_orders.up.sql` is applied and was edited, first at line 2"
     );
 }
+
+#[test]
+fn a_long_file_is_read_in_time() {
+    let text: String = (0..20_000).map(|n| format!("INSERT INTO a VALUES ({n});\n")).collect();
+    let text = format!("-- hive: irreversible = \"a test\"\n{text}");
+    let all = read(Postgres, &[("0001_a.sql", &text)]).unwrap();
+    let statements = &all.list()[0].up.statements;
+    assert_eq!((statements.len(), statements[19_999].line), (20_000, 20_001));
+}
