@@ -2,6 +2,7 @@
 
 use hive_contract::{Address, Failure, FailureKind, Fields, Value};
 use hive_objects::{Claims, failure};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -50,6 +51,17 @@ impl Site {
     pub(crate) fn of_access(folder: &Path, access: &Fields) -> Result<Self, Failure> {
         let of = access.get("of").and_then(Value::as_map).unwrap_or(access);
         Self::read(folder, of).map_err(|why| Failure::new(FailureKind::Invalid, why))
+    }
+
+    /// What it says of itself.
+    pub(crate) fn outputs(&self) -> BTreeMap<String, Value> {
+        let path = self.path.display().to_string();
+        let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        BTreeMap::from([
+            ("url".to_owned(), Value::Text(format!("sqlite:{path}"))),
+            ("path".to_owned(), Value::Text(path)),
+            ("name".to_owned(), Value::Text(name)),
+        ])
     }
 
     /// The folder for what hive prepares, on the same file system as the database.

@@ -75,7 +75,7 @@ fn whatever_means_something_matters() {
         ("SELECT *", "SELECT id"),
         ("(10, 2)", "(10, 3)"),
         ("id INTEGER PRIMARY KEY);", "id INTEGER PRIMARY KEY) WITHOUT ROWID;"),
-        ("REFERENCES customers (id)", "REFERENCES customers (id) DEFERRABLE INITIALLY DEFERRED"),
+        ("ON DELETE CASCADE", "ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED"),
     ] {
         let changed = ORDERS.replacen(from, to, 1);
         assert_ne!(changed, ORDERS, "{from} is there");

@@ -1,0 +1,82 @@
+//! The kind `migrations`: one list of files, what is applied of it, and how it goes on.
+
+mod baseline;
+mod compare;
+mod down;
+mod effect;
+mod guarded;
+pub(crate) mod look;
+pub(crate) mod lower;
+mod material;
+mod objections;
+mod rehearse;
+mod resolve;
+pub(crate) mod steps;
+mod stepwise;
+mod up;
+mod ways;
+
+pub(crate) use look::look;
+pub(crate) use objections::objections;
+pub(crate) use rehearse::{can_rehearse, rehearse};
+pub(crate) use resolve::resolve;
+pub(crate) use ways::ways_back;
+
+use crate::database::{self, CLAIM, RELEASE};
+use crate::session::Step;
+use hive_contract::{Failure, FailureKind, Outcome, Value};
+
+/// Takes the history of another tool over.
+pub(crate) const BASELINE: &str = "baseline";
+/// Runs one file.
+pub(crate) const MIGRATE: &str = "migrate";
+/// Goes on with a file that ran without a transaction and did not end.
+pub(crate) const RESUME: &str = "resume";
+/// Runs one down file.
+pub(crate) const DOWN: &str = "down";
+/// Takes what is live, and the files as they are now, as what the last migration left.
+pub(crate) const ACCEPT: &str = "accept";
+
+/// Payload: the files of one migration, each with `name` and `text`.
+pub(crate) const FILES: &str = "files";
+/// Payload: the schema's fingerprint that the rehearsal left.
+pub(crate) const SCHEMA: &str = "schema_after";
+/// Payload: the id of the backup that was taken before.
+pub(crate) const BACKUP: &str = "backup";
+/// Payload of [`ACCEPT`] and [`BASELINE`]: rows of the history.
+pub(crate) const ROWS: &str = "rows";
+
+/// One step of a list.
+///
+/// # Errors
+/// As its verb says.
+pub(crate) fn perform(step: &Step<'_>) -> Result<Outcome, Failure> {
+    match step.request.operation.verb.as_str() {
+        CLAIM => database::claim::claim(step),
+        RELEASE => database::claim::release(step),
+        BASELINE => baseline::baseline(step),
+        MIGRATE => up::migrate(step),
+        RESUME => stepwise::resume(step),
+        DOWN => down::down(step),
+        ACCEPT => baseline::accept(step),
+        verb => Err(Failure::new(
+            FailureKind::Invalid,
+            format!("migrations of SQLite know no `{verb}`"),
+        )),
+    }
+}
+
+/// The address of a list, by which its history is found whatever the environment is called.
+pub(crate) fn list_of(identity: &str) -> &str {
+    identity.rsplit_once('/').map_or(identity, |(_, address)| address)
+}
+
+/// A payload's text.
+pub(crate) fn text<'a>(step: &'a Step<'_>, key: &str) -> Option<&'a str> {
+    step.request.operation.payload.get(key).and_then(Value::as_text)
+}
+
+/// The database holds something else than the plan saw.
+pub(crate) fn moved(message: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Moved, message)
+}
