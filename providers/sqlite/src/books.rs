@@ -70,7 +70,9 @@ pub(crate) fn check_format(connection: &Connection, shown: &str) -> Result<(), F
         Ok(Some(format)) if (1..=FORMAT).contains(&format) => Ok(()),
         Ok(Some(format)) => Err(Failure::new(
             FailureKind::Malformed,
-            format!("what hive keeps in `{shown}` has format {format}, and this hive knows {FORMAT}"),
+            format!(
+                "what hive keeps in `{shown}` has format {format}, and this hive knows {FORMAT}"
+            ),
         )),
         Ok(None) | Err(_) => Err(Failure::new(
             FailureKind::Malformed,
@@ -118,11 +120,7 @@ fn marked_of(row: &Row<'_>) -> rusqlite::Result<Marked> {
 }
 
 fn conversion(column: usize, error: serde_json::Error) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(
-        column,
-        rusqlite::types::Type::Text,
-        Box::new(error),
-    )
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
 
 /// Says whose something is.

@@ -18,7 +18,12 @@ const PAGES: i32 = 4_096;
 ///
 /// # Errors
 /// It cannot be read or written, or the step was given up.
-pub(crate) fn copy(from: &Site, source: &Connection, to: &Path, lent: &Lent) -> Result<(), Failure> {
+pub(crate) fn copy(
+    from: &Site,
+    source: &Connection,
+    to: &Path,
+    lent: &Lent,
+) -> Result<(), Failure> {
     let bad = |error: rusqlite::Error| trouble(from, "copy", &error);
     let mut target = open_file(to, For::Writing, Duration::from_secs(1)).map_err(bad)?;
     // Nobody else looks at it before it is whole, and what did not end is taken away.

@@ -57,8 +57,9 @@ impl Sqlite {
             let what = format!("SQLite has no setting `{key}`");
             return Err(Failure::new(FailureKind::Invalid, what));
         }
-        let folder = std::path::absolute(folder)
-            .map_err(|error| hive_objects::failure("find", &folder.display().to_string(), &error))?;
+        let folder = std::path::absolute(folder).map_err(|error| {
+            hive_objects::failure("find", &folder.display().to_string(), &error)
+        })?;
         let base = Base { folder, kept: Kept::default() };
         let system = hive_objects::machine_id();
         Ok(Self { settings: settings.clone(), system, base: Arc::new(base) })

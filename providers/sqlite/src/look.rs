@@ -7,7 +7,8 @@ use crate::site::{Site, address_of};
 use crate::trouble::trouble;
 use crate::{Base, DATABASE, MIGRATIONS, migrations};
 use hive_contract::{
-    AskOne, Failure, FailureKind, Fields, Live, Observed, Perform, StackMark, Status, Value,
+    AskOne, Failure, FailureKind, FieldPath, Fields, Live, Observed, Perform, StackMark, Status,
+    Value,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,8 +18,18 @@ use std::path::PathBuf;
 /// # Errors
 /// It cannot be read.
 pub(crate) fn one(held: &mut Held, site: &Site, request: &Perform) -> Result<Observed, Failure> {
-    let baseline = request.operation.payload.get("baseline");
-    thing(held, site, &request.identity, baseline)
+    let (identity, baseline) = (&request.identity, request.operation.payload.get("baseline"));
+    let unmanaged = |path: &FieldPath| {
+        let first = path.keys().first().map(String::as_str);
+        first == Some(migrations::look::HISTORY)
+    };
+    match kind(identity)? {
+        // A step is not made to read what nobody compares.
+        MIGRATIONS if request.managed.iter().any(unmanaged) => {
+            migrations::look::look_well(held, site, identity, baseline)
+        }
+        _ => thing(held, site, identity, baseline),
+    }
 }
 
 /// One of the two things of a database.
@@ -72,9 +83,11 @@ fn database(held: &Held, site: &Site, identity: &str) -> Result<Observed, Failur
     let Some(marked) = marked(held, site, identity)? else { return Ok(Observed::Absent) };
     let size = held
         .connection
-        .query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| {
-            row.get::<_, i64>(0)
-        })
+        .query_row(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+            [],
+            |row| row.get::<_, i64>(0),
+        )
         .map_err(|error| unreadable(site, &error))?;
     let size = hive_sql::words::size(size.unsigned_abs());
     Ok(Observed::Present(Live {
@@ -139,7 +152,11 @@ impl<'a> Looks<'a> {
     ///
     /// # Errors
     /// One cannot be read.
-    pub(crate) fn marked(&mut self, access: &Fields, mark: &StackMark) -> Result<Vec<Live>, Failure> {
+    pub(crate) fn marked(
+        &mut self,
+        access: &Fields,
+        mark: &StackMark,
+    ) -> Result<Vec<Live>, Failure> {
         let site = Site::of_access(&self.base.folder, access)?;
         let Some(Ok(Some(held))) = self.open.get_mut(&site.path) else { return Ok(Vec::new()) };
         let bad = |error: rusqlite::Error| unreadable(&site, &error);

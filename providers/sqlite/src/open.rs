@@ -47,11 +47,7 @@ pub(crate) fn open(
 ///
 /// # Errors
 /// What SQLite says.
-pub(crate) fn open_file(
-    path: &Path,
-    purpose: For,
-    wait: Duration,
-) -> rusqlite::Result<Connection> {
+pub(crate) fn open_file(path: &Path, purpose: For, wait: Duration) -> rusqlite::Result<Connection> {
     // Also for a look: what a killed writer left is rolled back by whoever opens it next, and a file
     // that may not be written is opened for reading all the same.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -4,13 +4,13 @@ use crate::database::{self, CLAIM, OF, RELEASE};
 use crate::look::Looks;
 use crate::session::{Step, WAIT_MS};
 use crate::site::Site;
-use crate::work::{blocking, lend};
-use crate::{BACKUP, Base, DATABASE, FORM, MIGRATIONS, NAME, Sqlite, migrations, session};
+use crate::work::{Lent, blocking, lend};
+use crate::{Base, DATABASE, FORM, MIGRATIONS, NAME, Sqlite, migrations};
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
     Ask, Change, Context, Declared, Failure, FailureKind, Fields, Invalid, LowerScope, Lowered,
     Observation, Operation, Outcome, Perform, Place, Provider, Rehearsal, Resolution, Secrets,
-    Task, Value,
+    Task, Value, WayBack,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +54,43 @@ impl Provider for Sqlite {
     ) -> Task<'a, Result<Observation, Failure>> {
         let (base, ask) = (Arc::clone(&self.base), ask.clone());
         Box::pin(blocking(move || Ok(observe(&base, &ask))))
+    }
+
+    fn objections(&self, change: &Change) -> Vec<Invalid> {
+        match change.target.address.kind() {
+            MIGRATIONS => migrations::objections(change),
+            _ => Vec::new(),
+        }
+    }
+
+    fn can_rehearse(&self, change: &Change) -> bool {
+        change.target.address.kind() == MIGRATIONS && migrations::can_rehearse(change)
+    }
+
+    fn rehearse<'a>(
+        &'a self,
+        changes: &'a [Change],
+        context: &'a Context<'a>,
+    ) -> Task<'a, Vec<Result<Rehearsal, Failure>>> {
+        Box::pin(async move {
+            let mut rehearsed = Vec::with_capacity(changes.len());
+            for change in changes {
+                let (base, owned) = (Arc::clone(&self.base), change.clone());
+                let work = move |lent: &Lent| migrations::rehearse(&base.folder, &owned, lent);
+                rehearsed.push(match self.can_rehearse(change) {
+                    true => lend(context, REHEARSE_MS, work).await,
+                    false => Ok(Rehearsal::default()),
+                });
+            }
+            rehearsed
+        })
+    }
+
+    fn ways_back(&self, change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<WayBack> {
+        match change.target.address.kind() {
+            MIGRATIONS => migrations::ways_back(change, rehearsal),
+            _ => Vec::new(),
+        }
     }
 
     fn steps(&self, change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Operation> {
@@ -101,6 +138,8 @@ impl Provider for Sqlite {
     }
 }
 
+/// How long a rehearsal may take: it runs on a copy and holds up nobody.
+const REHEARSE_MS: u64 = 3_600_000;
 /// How long a recovery may take: it waits for whoever still writes.
 const RESOLVE_MS: u64 = 60_000;
 

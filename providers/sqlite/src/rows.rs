@@ -149,7 +149,8 @@ mod tests {
     #[test]
     fn the_order_of_rows_and_columns_says_nothing() {
         let one = of("CREATE TABLE t (a, b); INSERT INTO t VALUES (1, 'x'), (2, NULL), (2, NULL);");
-        let other = of("CREATE TABLE t (b, a); INSERT INTO t VALUES (NULL, 2), (NULL, 2), ('x', 1);");
+        let other =
+            of("CREATE TABLE t (b, a); INSERT INTO t VALUES (NULL, 2), (NULL, 2), ('x', 1);");
         assert_eq!(one, other);
         assert_eq!(one["t"].rows, 3);
     }
@@ -157,8 +158,15 @@ mod tests {
     #[test]
     fn every_other_value_is_seen() {
         let base = of("CREATE TABLE t (a); INSERT INTO t VALUES (1), (1);");
-        for rows in ["(1), (2)", "(1), ('1')", "(1), (1.0)", "(1), (NULL)", "(1), (x'31')", "(2), (2)", "(1)"]
-        {
+        for rows in [
+            "(1), (2)",
+            "(1), ('1')",
+            "(1), (1.0)",
+            "(1), (NULL)",
+            "(1), (x'31')",
+            "(2), (2)",
+            "(1)",
+        ] {
             let sql = format!("CREATE TABLE t (a); INSERT INTO t VALUES {rows};");
             assert_ne!(of(&sql), base, "{rows}");
         }
@@ -168,11 +176,17 @@ mod tests {
 
     #[test]
     fn differences_are_named() {
-        let expected = written(&of("CREATE TABLE a (x); CREATE TABLE b (x); INSERT INTO b VALUES (1);"));
-        let found = written(&of("CREATE TABLE b (x); INSERT INTO b VALUES (2); CREATE TABLE c (x);"));
+        let expected =
+            written(&of("CREATE TABLE a (x); CREATE TABLE b (x); INSERT INTO b VALUES (1);"));
+        let found =
+            written(&of("CREATE TABLE b (x); INSERT INTO b VALUES (2); CREATE TABLE c (x);"));
         assert_eq!(
             differences(&expected, &found),
-            ["table a is missing", "table b has other rows than it should", "table c is one too many"]
+            [
+                "table a is missing",
+                "table b has other rows than it should",
+                "table c is one too many"
+            ]
         );
         assert!(differences(&expected, &expected).is_empty());
     }

@@ -7,9 +7,7 @@ use crate::open::absent;
 use crate::site::Site;
 use crate::trouble::trouble;
 use crate::work::Lent;
-use hive_contract::{
-    Failure, FailureKind, Live, Observed, Outcome, Perform, Remains, Resolution,
-};
+use hive_contract::{Failure, FailureKind, Live, Observed, Outcome, Perform, Remains, Resolution};
 use rusqlite::Connection;
 use std::time::Duration;
 
@@ -101,15 +99,15 @@ impl Step<'_> {
 
     /// A failure of this step.
     pub(crate) fn trouble(&self, verb: &str, error: &rusqlite::Error) -> Failure {
-        match self.lent.stopped() {
-            Some(stopped) if is_interrupt(error) => stopped,
-            _ => trouble(self.site, verb, error),
+        let failure = trouble(self.site, verb, error);
+        match (self.lent.stopped(), failure.kind) {
+            (Some(stopped), FailureKind::TimedOut) => stopped,
+            (Some(stopped), FailureKind::Taken) => {
+                Failure { message: format!("{}; {}", failure.message, stopped.message), ..stopped }
+            }
+            _ => failure,
         }
     }
-}
-
-fn is_interrupt(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted)
 }
 
 /// The step was given up by a recovery.

@@ -101,7 +101,8 @@ impl Site {
         let scratch = Scratch { site: self.clone(), path: self.make_desk()?.join(name) };
         // One of a process of the same number that was killed.
         scratch.remove();
-        make_private(&scratch.path).map_err(|error| failure("write beside", &self.shown, &error))?;
+        make_private(&scratch.path)
+            .map_err(|error| failure("write beside", &self.shown, &error))?;
         Ok(scratch)
     }
 

@@ -23,9 +23,11 @@ pub(crate) fn trouble(site: &Site, verb: &str, error: &Error) -> Failure {
         Some(ErrorCode::DatabaseCorrupt) => {
             (FailureKind::Malformed, format!("`{shown}` is damaged: {said}"))
         }
-        Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::AuthorizationForStatementDenied) => {
-            (FailureKind::Forbidden, format!("cannot {verb} `{shown}`: {said}"))
-        }
+        Some(
+            ErrorCode::PermissionDenied
+            | ErrorCode::ReadOnly
+            | ErrorCode::AuthorizationForStatementDenied,
+        ) => (FailureKind::Forbidden, format!("cannot {verb} `{shown}`: {said}")),
         Some(ErrorCode::CannotOpen) => return cannot_open(site, verb, &said),
         Some(ErrorCode::DiskFull) => (
             FailureKind::Unavailable,

@@ -7,11 +7,9 @@ use crate::held::Held;
 use crate::open::absent;
 use crate::session::{self, Step, only_ours, outcome};
 
-use crate::trouble::trouble;
 use crate::look;
-use hive_contract::{
-    Expects, Failure, FailureKind, Live, Mark, Outcome, Resolution, Value,
-};
+use crate::trouble::trouble;
+use hive_contract::{Expects, Failure, FailureKind, Live, Mark, Outcome, Resolution, Value};
 use hive_objects::{Renames, exists, failure};
 use rusqlite::Connection;
 use std::fs;
@@ -84,8 +82,9 @@ fn make(step: &Step<'_>, mark: &Mark) -> Result<Outcome, Failure> {
     step.lent.may_write()?;
     let bytes = {
         let scratch = site.scratch("new")?;
-        let connection = crate::open::open_file(&scratch.path, crate::open::For::Writing, step.wait)
-            .map_err(|error| step.trouble("make", &error))?;
+        let connection =
+            crate::open::open_file(&scratch.path, crate::open::For::Writing, step.wait)
+                .map_err(|error| step.trouble("make", &error))?;
         let bad = |error: rusqlite::Error| trouble(site, "make", &error);
         connection.execute_batch("BEGIN").map_err(bad)?;
         books::prepare(&connection).map_err(bad)?;
@@ -145,4 +144,3 @@ fn other_mark(step: &Step<'_>) -> Result<Option<Mark>, Failure> {
     let mark = Mark::from_value(value);
     mark.map(Some).ok_or_else(|| Failure::new(FailureKind::Invalid, "the mark makes no sense"))
 }
-

@@ -2,9 +2,7 @@
 
 use crate::ENGINE;
 use crate::site::Site;
-use hive_contract::{
-    Declared, Fields, FieldPath, Invalid, LowerScope, Lowered, Output, Value,
-};
+use hive_contract::{Declared, FieldPath, Fields, Invalid, LowerScope, Lowered, Output, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -20,9 +18,7 @@ pub(crate) fn lower(
     }
     let (Some((site, access)), true) = (access, wrong.is_empty()) else { return Err(wrong) };
     let made_of = vec![FieldPath::parse("engine")];
-    let output = |(name, value)| {
-        (name, Output { made_of: made_of.clone(), value: Some(value) })
-    };
+    let output = |(name, value)| (name, Output { made_of: made_of.clone(), value: Some(value) });
     Ok(Lowered {
         identity: identity(declared, scope),
         fields: Fields::from([("engine".to_owned(), Value::text(ENGINE))]),

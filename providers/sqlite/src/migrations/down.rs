@@ -24,7 +24,8 @@ pub(super) fn down(step: &Step<'_>) -> Result<Outcome, Failure> {
         let row = rows.iter().find(|row| row.number() == migration.number).cloned();
         let row = row.ok_or_else(|| moved(format!("`{}` is not applied", migration.name)))?;
         if !row.is_half() && row.checksum != migration.up.checksum {
-            let what = format!("`{}` is applied with another content than the plan knows", row.name);
+            let what =
+                format!("`{}` is applied with another content than the plan knows", row.name);
             return Err(moved(what));
         }
         let ran = run(step.site, &held.connection, script);

@@ -20,9 +20,8 @@ pub(super) fn run(
     connection: &Connection,
     script: &Script,
 ) -> Result<BTreeSet<String>, Failure> {
-    let sql = |sql: &str| {
-        connection.execute_batch(sql).map_err(|error| trouble(site, "migrate", &error))
-    };
+    let sql =
+        |sql: &str| connection.execute_batch(sql).map_err(|error| trouble(site, "migrate", &error));
     sql("SAVEPOINT hive_migration")?;
     let touched = all(site, connection, script)?;
     let broken = violations(site, connection)?;
@@ -33,8 +32,12 @@ pub(super) fn run(
         let new = broken.iter().filter(|(key, count)| before.get(*key).is_none_or(|it| it < count));
         let new: Vec<String> = new.map(|(key, count)| key.words(*count)).collect();
         if !new.is_empty() {
-            let message = format!("`{}` leaves rows that point nowhere: {}", script.file, new.join(", "));
-            return Err(Failure::new(FailureKind::Invalid, format!("{message}; nothing was changed")));
+            let message =
+                format!("`{}` leaves rows that point nowhere: {}", script.file, new.join(", "));
+            return Err(Failure::new(
+                FailureKind::Invalid,
+                format!("{message}; nothing was changed"),
+            ));
         }
         all(site, connection, script)?;
     }
@@ -42,11 +45,7 @@ pub(super) fn run(
     Ok(touched)
 }
 
-fn all(
-    site: &Site,
-    connection: &Connection,
-    script: &Script,
-) -> Result<BTreeSet<String>, Failure> {
+fn all(site: &Site, connection: &Connection, script: &Script) -> Result<BTreeSet<String>, Failure> {
     let guarded = Guarded::new(connection);
     for statement in &script.statements {
         one(connection, statement)

@@ -3,11 +3,10 @@
 use super::list_of;
 use super::lower::fields;
 use super::material::NONE;
-use crate::books;
 use crate::held::Held;
 use crate::look::{marked, unreadable};
 use crate::site::Site;
-use hive_contract::{Failure, FailureKind, Fields, Live, Observed, Status, Value};
+use hive_contract::{Failure, Fields, Live, Observed, Status, Value};
 use hive_sql::foreign::{Row, Tool};
 use hive_sql::history::Applied;
 use hive_sql::migrations::chain;
@@ -111,9 +110,9 @@ fn status(count: usize, head: &str, half: Option<&Applied>, drift: &Fields) -> S
         0 => "nothing applied".to_owned(),
         _ => format!("{} applied, newest {head}", words::count(count as u64, "migration")),
     };
-    let mut details = drift.iter().map(|(object, words)| {
-        format!("{object}: {}", words.as_text().unwrap_or_default())
-    });
+    let mut details = drift
+        .iter()
+        .map(|(object, words)| format!("{object}: {}", words.as_text().unwrap_or_default()));
     let details = details.by_ref().collect();
     if let Some(half) = half {
         let (done, total) = (half.applied, half.total);
@@ -168,10 +167,7 @@ fn unmarked(
 ///
 /// # Errors
 /// What SQLite says.
-pub(crate) fn foreign(
-    connection: &Connection,
-    tool: Tool,
-) -> rusqlite::Result<Option<Vec<Row>>> {
+pub(crate) fn foreign(connection: &Connection, tool: Tool) -> rusqlite::Result<Option<Vec<Row>>> {
     let there = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
     if !connection.prepare(there)?.exists([tool.table()])? {
         return Ok(None);
@@ -192,10 +188,4 @@ pub(crate) fn foreign_of(live: &Live) -> Option<Vec<Row>> {
         Some(Row { version: version.to_owned(), dirty: state == "dirty" })
     };
     list.iter().map(row).collect()
-}
-
-/// A failure that names what hive keeps.
-pub(crate) fn no_history(site: &Site) -> Failure {
-    let what = format!("`{}` does not hold what hive keeps of this list", site.shown);
-    Failure::new(FailureKind::Moved, what)
 }

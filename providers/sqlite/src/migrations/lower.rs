@@ -3,15 +3,22 @@
 use super::material::Material;
 use crate::database::OF;
 use crate::database::lower::{access, identity};
-use hive_contract::{
-    Declared, FieldPath, Fields, Invalid, LowerScope, Lowered, Output, Value,
-};
+use hive_contract::{Declared, FieldPath, Fields, Invalid, LowerScope, Lowered, Output, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 const KEYS: [&str; 11] = [
-    "database", "of", "files", "during", "order", "lock_timeout", "retries", "undo", "baseline",
-    "backup", "path",
+    "database",
+    "of",
+    "files",
+    "during",
+    "order",
+    "lock_timeout",
+    "retries",
+    "undo",
+    "baseline",
+    "backup",
+    "path",
 ];
 
 pub(crate) fn lower(

@@ -1,9 +1,9 @@
 //! What speaks against a change of a list once it is known what is applied.
 
-use super::compare::{Compared, rows};
+use super::compare::Compared;
 use super::look::foreign_of;
 use super::material::{Material, NONE};
-use super::steps::{before_of, wanted};
+use super::steps::before_of;
 use hive_contract::{Action, Change, Invalid, Live, Value};
 use hive_sql::foreign::{Baseline, Refused, Tool, declared};
 use hive_sql::history::Applied;
@@ -124,9 +124,4 @@ fn beyond(compared: &Compared, change: &Change) -> Vec<Invalid> {
             Invalid::at("files", message).help(help)
         })
         .collect()
-}
-
-/// Whether anything of the list is applied by what was seen.
-pub(crate) fn nothing_applied(change: &Change) -> bool {
-    wanted(change).is_none_or(|it| rows(change.observed.as_ref(), &it.migrations).is_empty())
 }

@@ -103,7 +103,8 @@ impl Tried {
             ("copied".to_owned(), format!("{} in {}", words::size(size), words::span(ms(copied)))),
         ]);
         if let Some((name, it)) = longest {
-            facts.insert("longest lock".to_owned(), format!("{} ({name})", words::span(it.took_ms)));
+            facts
+                .insert("longest lock".to_owned(), format!("{} ({name})", words::span(it.took_ms)));
         }
         let proven = self.files.len() - unproven.len();
         facts.insert("down files proven".to_owned(), format!("{proven} of {}", self.files.len()));
@@ -135,7 +136,8 @@ pub(crate) fn rehearse(folder: &Path, change: &Change, lent: &Lent) -> Result<Re
     let files: Vec<&Migration> = compared.pending().skip(covered).collect();
     let begun = Instant::now();
     let Some(source) = open(&site, For::Reading, LOOK)? else {
-        let memory = Connection::open_in_memory().map_err(|error| trouble(&site, "rehearse", &error))?;
+        let memory =
+            Connection::open_in_memory().map_err(|error| trouble(&site, "rehearse", &error))?;
         let off = memory.pragma_update(None, "foreign_keys", false);
         off.map_err(|error| trouble(&site, "rehearse", &error))?;
         let tried = Rehearsing { site: &site, held: Held::alone(memory), lent }.all(&files)?;
@@ -295,4 +297,3 @@ impl Rehearsing<'_> {
 fn ms(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
-

@@ -37,7 +37,8 @@ fn half(step: &Step<'_>) -> Result<Option<Resolution>, Failure> {
     // Whoever still writes is waited for.
     step.sql(&held.connection, "recover", "BEGIN IMMEDIATE")?;
     let there = books::exist(&held.connection).map_err(bad)?;
-    let rows = if there { held.history(list_of(&step.request.identity)).map_err(bad)? } else { &[] };
+    let rows =
+        if there { held.history(list_of(&step.request.identity)).map_err(bad)? } else { &[] };
     let mine = |row: &&Applied| row.is_half() && row.token == step.request.token.as_str();
     let half = rows.iter().find(mine).cloned();
     step.sql(&held.connection, "recover", "ROLLBACK")?;

@@ -58,11 +58,6 @@ pub(crate) fn steps(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Opera
     steps
 }
 
-/// The declared list.
-pub(crate) fn wanted(change: &Change) -> Option<Material> {
-    Material::of(change.desired.as_ref()?)
-}
-
 /// The recorded list.
 pub(crate) fn before_of(change: &Change) -> Option<Material> {
     Material::of(change.before.as_deref()?)
@@ -177,14 +172,13 @@ impl Pen<'_> {
     fn down(&self, migration: &Migration) -> Operation {
         let mut payload = Fields::from([(FILES.to_owned(), payload_of(migration))]);
         let tried = self.tried.files.get(&migration.name);
-        let proven = tried.and_then(|it| it.schema_before.as_ref()).filter(|_| {
-            tried.is_some_and(super::rehearse::TriedFile::is_proven)
-        });
+        let proven = tried
+            .and_then(|it| it.schema_before.as_ref())
+            .filter(|_| tried.is_some_and(super::rehearse::TriedFile::is_proven));
         if let Some(schema) = proven {
             payload.insert(SCHEMA.to_owned(), Value::text(schema));
         }
-        let mut step =
-            self.operation(DOWN, format!("take back {}", migration.name), payload);
+        let mut step = self.operation(DOWN, format!("take back {}", migration.name), payload);
         step.takes_ms = tried.and_then(|it| it.down_ms);
         let why = format!("what `{}` took back is applied again by a new plan", migration.name);
         step.undo = Undo::None { why: why.clone() };
@@ -238,9 +232,9 @@ impl Pen<'_> {
             count => format!("take {count} objects that were changed by hand as they are"),
         };
         let mut step = self.operation(ACCEPT, title, payload);
-        let by_hand = drift.iter().map(|(object, words)| {
-            format!("{object}: {}", words.as_text().unwrap_or_default())
-        });
+        let by_hand = drift
+            .iter()
+            .map(|(object, words)| format!("{object}: {}", words.as_text().unwrap_or_default()));
         let files = reworded.iter().map(|it| {
             format!("{}: only blanks or comments are other than when it was applied", it.up.file)
         });
@@ -268,7 +262,10 @@ impl Pen<'_> {
             None => "take over a history in which nothing is applied".to_owned(),
         };
         let mut step = self.operation(BASELINE, title, payload);
-        step.notes.push(format!("{} counted as applied, none run", words::count(covered.len() as u64, "file")));
+        step.notes.push(format!(
+            "{} counted as applied, none run",
+            words::count(covered.len() as u64, "file")
+        ));
         step.notes.push(live.status.summary.clone());
         Some((step.undone_by(release(self.of, false)), covered.len()))
     }

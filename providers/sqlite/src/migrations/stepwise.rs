@@ -71,7 +71,8 @@ fn begin(
     let row = match there {
         // An earlier try of this step: what it expected was so when it began.
         Some(row) if row.is_half() && row.token == step.request.token.as_str() => row,
-        Some(row) if row.is_half() && resumes => {
+        // Or another attempt of the same apply at the same file.
+        Some(row) if row.is_half() && (resumes || same_apply(step, &row)) => {
             expected(step, held)?;
             taken_over(step, migration, row)?
         }
@@ -92,6 +93,10 @@ fn begin(
     step.lent.may_write()?;
     step.sql(&held.connection, "write", "COMMIT")?;
     Ok(Some(row))
+}
+
+fn same_apply(step: &Step<'_>, row: &Applied) -> bool {
+    !row.apply.is_empty() && step.request.facts.get("apply") == Some(&row.apply)
 }
 
 fn expected(step: &Step<'_>, held: &mut Held) -> Result<(), Failure> {
@@ -177,9 +182,8 @@ fn guarded(
     statement: &Statement,
 ) -> Result<(), Failure> {
     let guarded = Guarded::new(&held.connection);
-    one(&held.connection, statement).map_err(|error| {
-        failed(step.site, &migration.up, statement, &error, guarded.refused())
-    })
+    one(&held.connection, statement)
+        .map_err(|error| failed(step.site, &migration.up, statement, &error, guarded.refused()))
 }
 
 fn wrote(step: &Step<'_>, held: &mut Held, list: &str, row: &Applied) -> Result<(), Failure> {

@@ -110,6 +110,8 @@ pub(super) fn as_rehearsed(step: &Step<'_>, file: &str, found: &str) -> Result<(
         short(found)
     );
     let failure = Failure::new(FailureKind::Unhealthy, message);
-    Err(failure.diagnosis("the database is not as it was rehearsed on, or the file does not do the \
-                           same each time"))
+    Err(failure.diagnosis(
+        "the database is not as it was rehearsed on, or the file does not do the \
+                           same each time",
+    ))
 }

@@ -4,7 +4,7 @@
 use super::compare::Compared;
 use super::rehearse::Tried;
 use hive_contract::{Change, Live, Rehearsal, Value, WayBack};
-use hive_sql::{Down, Migration, Stage, words};
+use hive_sql::{Down, Migration, Stage};
 
 /// The table: the version before, down files, a backup.
 pub(crate) fn ways_back(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<WayBack> {
@@ -78,15 +78,4 @@ fn measured(backup: &Live) -> Option<u64> {
         backups.iter().rev().find_map(|it| it.as_map()?.get(key).and_then(Value::as_int))
     };
     took("restore_ms").or_else(|| took("verify_ms")).and_then(|ms| u64::try_from(ms).ok())
-}
-
-/// What is lost, in words a reviewer reads.
-#[cfg(test)]
-pub(super) fn shown(ways: &[WayBack]) -> Vec<String> {
-    let line = |way: &WayBack| {
-        let holds = way.not_because.as_ref().map_or("holds".to_owned(), |why| format!("not: {why}"));
-        let takes = way.takes_ms.map_or("?".to_owned(), words::span);
-        format!("{} · {holds} · loses {} · {takes}", way.way, way.loses)
-    };
-    ways.iter().map(line).collect()
 }

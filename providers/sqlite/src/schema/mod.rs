@@ -46,7 +46,10 @@ impl Schema {
     ///
     /// # Errors
     /// What SQLite says.
-    pub(crate) fn refresh(&mut self, connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    pub(crate) fn refresh(
+        &mut self,
+        connection: &Connection,
+    ) -> rusqlite::Result<BTreeSet<String>> {
         let sources = read::sources(connection)?;
         let all: BTreeSet<&String> = self.sources.keys().chain(sources.keys()).collect();
         let differs = |owner: &&String| self.sources.get(*owner) != sources.get(*owner);

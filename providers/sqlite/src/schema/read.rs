@@ -52,6 +52,14 @@ struct Kind {
     options: String,
 }
 
+/// One foreign key.
+#[derive(Default)]
+struct Key {
+    from: Vec<String>,
+    to: Vec<String>,
+    tail: String,
+}
+
 struct Reader<'a> {
     connection: &'a Connection,
     only: Option<&'a BTreeSet<String>>,
@@ -113,7 +121,9 @@ impl Reader<'_> {
         let shown = name.to_lowercase();
         let facts = self.groups.entry(owner.to_owned()).or_default();
         match sort {
-            "table" if sql.get(..14).is_some_and(|it| it.eq_ignore_ascii_case("CREATE VIRTUAL")) => {
+            "table"
+                if sql.get(..14).is_some_and(|it| it.eq_ignore_ascii_case("CREATE VIRTUAL")) =>
+            {
                 facts.insert(format!("table {shown}"), canonical(sql));
             }
             "table" => {
@@ -159,7 +169,11 @@ impl Reader<'_> {
             }
             let text = texts.get(&owner).and_then(|it| it.columns.get(&name));
             words.extend(text.into_iter().flatten().cloned());
-            found.push((owner.clone(), format!("column {}.{name}", owner.to_lowercase()), words.join(" ")));
+            found.push((
+                owner.clone(),
+                format!("column {}.{name}", owner.to_lowercase()),
+                words.join(" "),
+            ));
             Ok(())
         })?;
         self.add(found);
@@ -169,7 +183,7 @@ impl Reader<'_> {
     fn keys(&mut self) -> rusqlite::Result<()> {
         let select = "SELECT m.name, f.id, f.\"from\", f.\"table\", f.\"to\", f.on_update, f.on_delete \
                       FROM sqlite_schema m JOIN pragma_foreign_key_list(m.name) f WHERE";
-        let mut keys: BTreeMap<(String, i64), (Vec<String>, Vec<String>, String)> = BTreeMap::new();
+        let mut keys: BTreeMap<(String, i64), Key> = BTreeMap::new();
         self.tables(select, |row| {
             let to: Option<String> = row.get(4)?;
             let tail = format!(
@@ -179,12 +193,12 @@ impl Reader<'_> {
                 row.get::<_, String>(6)?
             );
             let key = keys.entry((row.get(0)?, row.get(1)?)).or_default();
-            key.0.push(row.get::<_, String>(2)?.to_lowercase());
-            key.1.extend(to.map(|it| it.to_lowercase()));
-            key.2 = tail.to_lowercase();
+            key.from.push(row.get::<_, String>(2)?.to_lowercase());
+            key.to.extend(to.map(|it| it.to_lowercase()));
+            key.tail = tail.to_lowercase();
             Ok(())
         })?;
-        let found = keys.into_iter().map(|((owner, _), (from, to, tail))| {
+        let found = keys.into_iter().map(|((owner, _), Key { from, to, tail })| {
             let object = format!("foreign key {}({})", owner.to_lowercase(), from.join(", "));
             (owner, object, format!("({}) of {tail}", to.join(", ")))
         });

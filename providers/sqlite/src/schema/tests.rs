@@ -36,7 +36,10 @@ fn every_object_has_a_fact() {
         ("foreign key orders(customer)", "(id) of customers on update no action on delete cascade"),
         ("unique orders(customer, status)", "unique"),
         ("constraint orders check (total >= 0)", "check (total >= 0)"),
-        ("index orders_by_status", "create index orders_by_status on orders (status desc) where total > 1"),
+        (
+            "index orders_by_status",
+            "create index orders_by_status on orders (status desc) where total > 1",
+        ),
         ("view open", "create view open as select * from orders where status = 'new'"),
     ] {
         assert_eq!(words(ORDERS, object), expected, "{object}");
@@ -53,7 +56,8 @@ fn how_it_is_written_does_not_matter() {
             `b` int /* two */ check ( b > 0 ) );",
     );
     assert_eq!(one.fingerprint(), other.fingerprint(), "{:?}", drift(&one.facts(), &other.facts()));
-    let added = schema("CREATE TABLE t (b INT CHECK (b > 0)); ALTER TABLE t ADD a TEXT DEFAULT 'x';");
+    let added =
+        schema("CREATE TABLE t (b INT CHECK (b > 0)); ALTER TABLE t ADD a TEXT DEFAULT 'x';");
     assert_eq!(one.fingerprint(), added.fingerprint(), "the order of columns says nothing");
 }
 

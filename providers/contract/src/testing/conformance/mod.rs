@@ -70,6 +70,12 @@ pub trait Fixtures: Send + Sync {
         Box::pin(async {})
     }
 
+    /// Takes away what outlives a delete, such as the data of a database: every check begins on an
+    /// empty system.
+    fn wipe(&self) -> Task<'_, ()> {
+        Box::pin(async {})
+    }
+
     /// What is there, told without the provider: equal texts mean that nothing changed between.
     /// Where there is none, the suite asks the provider.
     fn witness(&self) -> Option<Task<'_, String>> {

@@ -383,6 +383,7 @@ impl<'a> Suite<'a> {
             run.mark = mark;
             self.perform_all(run).await?;
         }
+        self.fixtures.wipe().await;
         Ok(())
     }
 }
