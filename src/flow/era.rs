@@ -55,7 +55,7 @@ impl Session {
         );
         let found = eras.await?.into_iter().find(|it| it.holds(number));
         // A snapshot that is there and beyond what is read stands for itself.
-        Ok(found.unwrap_or_else(|| Era {
+        Ok(found.unwrap_or(Era {
             first: number,
             from_ms: wanted.at_ms,
             until_ms: Some(wanted.at_ms),

@@ -3,7 +3,7 @@
 use super::error::FlowError;
 use super::session::Session;
 use crate::plan::{self, Plan};
-use hive_contract::{Action, Event, Failure, Target};
+use hive_contract::{Action, Event, Failure, Target, Value};
 use hive_state::{Ending, JournalRead, Note, Record, StepRecord, StepState};
 use std::collections::BTreeMap;
 
@@ -59,6 +59,11 @@ pub struct AppliedStep {
     pub undo_failure: Option<Failure>,
     /// What a check's command printed.
     pub kept: String,
+    /// What a reviewer should know of it, as the plan says: `expand`, `rehearsed in 1.2 s`.
+    pub notes: Vec<String>,
+    /// What the thing said of itself when it was done: the id of a backup, the version of a schema.
+    /// Only what is known without a secret.
+    pub outputs: BTreeMap<String, Value>,
     /// What was said on the way.
     pub events: Vec<Event>,
 }
@@ -236,6 +241,12 @@ fn step(number: u32, record: &StepRecord, plan: Option<&Plan>, events: Vec<Event
         failure: record.failure.clone(),
         undo_failure: record.undo_failure.clone(),
         kept: kept.as_ref().map(|it| it.kept.clone()).unwrap_or_default(),
+        notes: planned.map(|it| it.operation.notes.clone()).unwrap_or_default(),
+        outputs: kept
+            .as_ref()
+            .and_then(|it| it.live.as_ref())
+            .map(|it| it.outputs.clone())
+            .unwrap_or_default(),
         events,
     }
 }

@@ -227,7 +227,7 @@ fn list(declared: &Declared, files: &Migrations, seen: Option<&Result<Observed, 
         why: Vec::new(),
         irreversible: None,
     }));
-    rows.sort_by(|a, b| number(&a.name).cmp(&number(&b.name)));
+    rows.sort_by_key(|it| number(&it.name));
     List {
         address: declared.address.clone(),
         database: text("database").to_owned(),

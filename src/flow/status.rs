@@ -1,12 +1,14 @@
 //! What is: each recorded resource beside what is live.
 
+use super::backups::Backups;
+use super::era::KEPT_ERAS;
 use super::error::FlowError;
 use super::observe::{marked, observe};
 use super::session::Session;
 use crate::apply::{self, Folded};
 use crate::plan::compare::{heeded, managed, with_ignored};
 use hive_contract::{Address, Live, Observed, Target, Value, path};
-use hive_state::{Freeze, LeaseBody, Snapshot};
+use hive_state::{Clock, Freeze, LeaseBody, Snapshot};
 use std::collections::BTreeMap;
 
 /// Everything `hive status` says.
@@ -47,6 +49,10 @@ pub struct PartStatus {
     pub outputs: BTreeMap<String, Value>,
     /// Whether it could not be read.
     pub unreadable: bool,
+    /// What its destination holds, where it is a backup.
+    pub backups: Option<Backups>,
+    /// The newest migration that is applied, and how many are, where it is a list of them.
+    pub schema: Option<(String, usize)>,
 }
 
 /// One field that moved.
@@ -91,10 +97,17 @@ impl Session {
     async fn parts(&self, recorded: &Snapshot) -> Result<BTreeMap<Target, PartStatus>, FlowError> {
         let providers = self.providers(Some(recorded)).await?;
         let seen = observe(&providers, &self.secrets, &BTreeMap::new(), Some(recorded)).await;
+        let backed_up = recorded.resources.keys().any(|it| it.kind() == "backup");
+        let eras = if backed_up { self.eras(KEPT_ERAS).await? } else { Vec::new() };
+        let now_ms = self.clock.wall_ms();
         let mut parts = BTreeMap::new();
         for ((_, target), found) in seen.observed {
             let Some(held) = recorded.resources.get(&target.address) else { continue };
             let Some(part) = held.parts.get(&target.part) else { continue };
+            let backups = (target.address.kind() == "backup").then(|| {
+                let fields = &held.declared.fields;
+                Backups::of(&target.address, fields, Some(&found), &eras, now_ms)
+            });
             let status = match found {
                 Err(failure) => PartStatus {
                     summary: failure.to_string(),
@@ -102,11 +115,13 @@ impl Session {
                     drift: Vec::new(),
                     outputs: part.outputs.clone(),
                     unreadable: true,
+                    backups: None,
+                    schema: None,
                 },
                 Ok(Observed::Absent) => gone(part),
                 Ok(Observed::Present(live)) => present(part, &held.declared.ignore, live),
             };
-            parts.insert(target, status);
+            parts.insert(target, PartStatus { backups, ..status });
         }
         Ok(parts)
     }
@@ -139,6 +154,8 @@ fn gone(part: &hive_state::Part) -> PartStatus {
         }],
         outputs: part.outputs.clone(),
         unreadable: false,
+        backups: None,
+        schema: None,
     }
 }
 
@@ -153,6 +170,7 @@ fn present(part: &hive_state::Part, ignore: &[hive_contract::Ignore], live: Live
             (recorded != observed).then_some(Drifted { field, recorded, observed, moved_by })
         })
         .collect();
+    let schema = schema(&live);
     let summary = match part.is_verified() {
         true => live.status.summary,
         false => {
@@ -163,7 +181,26 @@ fn present(part: &hive_state::Part, ignore: &[hive_contract::Ignore], live: Live
         summary,
         ready: live.status.ready && part.is_verified(),
         drift,
+        schema,
         outputs: live.outputs,
         unreadable: false,
+        backups: None,
+    }
+}
+
+/// The newest migration and how many are applied, where it is a list of them.
+fn schema(live: &Live) -> Option<(String, usize)> {
+    live.fields.contains_key("chain").then_some(())?;
+    let head = live.fields.get("head")?.as_text()?;
+    Some((head.to_owned(), usize::try_from(live.fields.get("count")?.as_int()?).ok()?))
+}
+
+impl Status {
+    /// Whether a recovery objective is missed, a backup is damaged, or something cannot be read.
+    pub fn fails(&self, now_ms: u64) -> bool {
+        let fails = |it: &PartStatus| {
+            it.unreadable || it.backups.as_ref().is_some_and(|it| it.fails(now_ms))
+        };
+        self.parts.values().any(fails)
     }
 }

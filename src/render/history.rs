@@ -6,9 +6,10 @@ use super::plan_json::{FORMAT, document};
 use super::style::{Paint, Style};
 use super::words::{ago, count, moment, span};
 use crate::flow::{Applied, AppliedStep};
-use hive_contract::{Action, Event, Failure, Level, Target};
+use hive_contract::{Action, Event, Failure, Level, Target, Value};
 use hive_state::{Ending, Note};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// All applies, newest first.
 pub fn list(all: &[Applied], now_ms: u64, style: Style) -> String {
@@ -182,6 +183,24 @@ fn told(step: &AppliedStep, style: Style, out: &mut String) {
         .filter(|it| it.level == Level::Warning)
         .for_each(|it| said(it, 6, style, out));
     quoted(&step.kept, style, out);
+    let left = data_words(step);
+    if !left.is_empty() {
+        Line::indented(6).with(Paint::Dim, left.join(" · ")).write(out, style, 8);
+    }
+}
+
+/// What a step that moves data was, and what it left: `expand`, `id 20261124T030000Z-ab12cd34`.
+fn data_words(step: &AppliedStep) -> Vec<String> {
+    let data = ["backup", "database", "migrations"];
+    let kind = step.target.as_ref().map(|it| it.address.kind());
+    if !kind.is_some_and(|it| data.contains(&it)) {
+        return Vec::new();
+    }
+    let left = ["id", "version", "schema"].into_iter().filter_map(|name| {
+        let value = step.outputs.get(name)?.scalar()?;
+        (!value.is_empty()).then(|| format!("{name} {}", clean(&value)))
+    });
+    step.notes.iter().map(|it| clean(it)).chain(left).collect()
 }
 
 /// Where a step is, in the words of a report.
@@ -265,6 +284,8 @@ struct StepJson<'a> {
     failure: Option<&'a Failure>,
     undo_failure: Option<&'a Failure>,
     kept: &'a str,
+    notes: &'a [String],
+    outputs: &'a BTreeMap<String, Value>,
     events: &'a [Event],
 }
 
@@ -308,6 +329,8 @@ fn step_json(step: &AppliedStep) -> StepJson<'_> {
         failure: step.failure.as_ref(),
         undo_failure: step.undo_failure.as_ref(),
         kept: &step.kept,
+        notes: &step.notes,
+        outputs: &step.outputs,
         events: &step.events,
     }
 }
@@ -330,6 +353,8 @@ mod tests {
                 failure,
                 undo_failure: None,
                 kept: String::new(),
+                notes: vec!["expand".to_owned()],
+                outputs: [("id".to_owned(), Value::text("20261124T030000Z-ab12cd34"))].into(),
                 events: vec![Event::info("healthy"), Event::warning(EVIL)],
             };
         let bad = Applied {
@@ -346,6 +371,7 @@ mod tests {
             steps: vec![
                 step(1, "config.api", "undo-done", None),
                 step(2, "service.api", "undo-done", Some(failure)),
+                step(3, "backup.main", "done", None),
             ],
             events: vec![Event::warning("the store was slow")],
             notes: vec![Note {

@@ -1,5 +1,6 @@
 //! What is: each recorded part beside the live one, and what moved.
 
+use super::backups::{self, OneJson, one_json};
 use super::clean::clean;
 use super::line::{Line, columns};
 use super::plan_json::{FORMAT, document};
@@ -40,6 +41,9 @@ pub fn text(status: &Status, here: &Here<'_>, style: Style) -> String {
     let widest = widest.min(40);
     for (target, part) in &status.parts {
         row(target, part, widest, style, &mut out);
+        if let Some(of) = part.backups.as_ref().filter(|_| !part.unreadable) {
+            backups::summary(of, here.now_ms, &here.site, 6, style, &mut out);
+        }
     }
     if let Some(recorded) = &status.recorded {
         let silent: Vec<String> = recorded
@@ -225,6 +229,16 @@ struct PartJson<'a> {
     summary: &'a str,
     drift: Vec<DriftJson<'a>>,
     outputs: &'a BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups: Option<OneJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<SchemaJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct SchemaJson<'a> {
+    head: &'a str,
+    applied: usize,
 }
 
 #[derive(Serialize)]
@@ -254,18 +268,22 @@ pub fn json(status: &Status, here: &Here<'_>) -> String {
         frozen: &status.frozen,
         lease: &status.lease,
         hold: here.hold,
-        parts: status.parts.iter().map(|(target, part)| (target, part_json(part))).collect(),
+        parts: status
+            .parts
+            .iter()
+            .map(|(target, part)| (target, part_json(part, here.now_ms)))
+            .collect(),
     })
 }
 
 /// What moved or could not be read, as one JSON document.
-pub fn drift_json(status: &Status) -> String {
+pub fn drift_json(status: &Status, now_ms: u64) -> String {
     let moved = status.parts.iter().filter(|(_, part)| part.unreadable || !part.drift.is_empty());
-    let parts = moved.map(|(target, part)| (target, part_json(part))).collect();
+    let parts = moved.map(|(target, part)| (target, part_json(part, now_ms))).collect();
     document(&DriftsJson { format: FORMAT, parts })
 }
 
-fn part_json(part: &PartStatus) -> PartJson<'_> {
+fn part_json(part: &PartStatus, now_ms: u64) -> PartJson<'_> {
     let drift = part
         .drift
         .iter()
@@ -282,6 +300,8 @@ fn part_json(part: &PartStatus) -> PartJson<'_> {
         summary: &part.summary,
         drift,
         outputs: &part.outputs,
+        backups: part.backups.as_ref().map(|it| one_json(it, now_ms)),
+        schema: part.schema.as_ref().map(|(head, applied)| SchemaJson { head, applied: *applied }),
     }
 }
 
@@ -297,6 +317,8 @@ mod tests {
             drift,
             outputs: [("url".to_owned(), Value::from("http://127.0.0.1:20001"))].into(),
             unreadable: false,
+            backups: None,
+            schema: None,
         }
     }
 

@@ -16,7 +16,7 @@ pub async fn run(desk: &Desk, args: args::Drift) -> Result<Exit, Ended> {
     let found = session.status().await?;
     let text = match args.reading.format {
         Format::Text => status::drift(&found, &desk.site(), desk.screen.result_style()),
-        Format::Json => status::drift_json(&found),
+        Format::Json => status::drift_json(&found, desk.now_ms()),
     };
     desk.screen.result(&text);
     let unreadable = found.parts.values().any(|part| part.unreadable);

@@ -27,7 +27,7 @@ pub async fn run(desk: &Desk, args: Reading) -> Result<Exit, Ended> {
         Format::Json => status::json(&found, &here),
     };
     desk.screen.result(&text);
-    match found.parts.values().any(|part| part.unreadable) {
+    match found.fails(here.now_ms) {
         true => Ok(Exit::Failed),
         false => Ok(Exit::Done),
     }
