@@ -1,7 +1,7 @@
 //! What backups there are.
 
 use crate::id::BackupId;
-use crate::publish::{ALARM, MANIFEST};
+use crate::publish::{ALARM, DATA, MANIFEST};
 use crate::repository::Repository;
 use hive_contract::{Failure, FailureKind, Mark, Token};
 use hive_objects::{Entry, Put};
@@ -24,7 +24,7 @@ pub struct Listing {
     pub backups: Vec<Held>,
     /// Those whose manifest cannot be used, by id, each with why. They are there all the same.
     pub damaged: BTreeMap<BackupId, String>,
-    /// Objects of backups that never got a manifest, by id.
+    /// What tries that never got to their manifest have left, by id.
     pub garbage: BTreeMap<BackupId, Vec<Entry>>,
 }
 
@@ -86,7 +86,8 @@ impl Listing {
 
 impl Repository {
     /// All backups. A manifest that is damaged, foreign or of a newer hive is named and never taken
-    /// for absence. With `mark`, those of other owners are foreign.
+    /// for absence. With `mark`, those of other stacks are foreign; those that the same stack made
+    /// under another address, or in a store that was lost, are not.
     ///
     /// # Errors
     /// The place cannot be read.
@@ -121,6 +122,10 @@ impl Repository {
                     listing.damaged.insert(id, why);
                 }
                 Ok(manifest) => {
+                    let left = strays(&id, &manifest, &entries);
+                    if !left.is_empty() {
+                        listing.garbage.insert(id.clone(), left);
+                    }
                     let mut wrong = missing(&id, &manifest, &entries);
                     wrong.extend(unread);
                     listing.backups.push(Held { id, manifest, verified, wrong });
@@ -244,7 +249,7 @@ fn parse(id: &BackupId, mark: Option<&Mark>, bytes: &[u8]) -> Result<Manifest, S
         return Err(format!("its manifest is of another backup, {}", manifest.id));
     }
     match mark {
-        Some(mark) if manifest.mark != *mark => {
+        Some(mark) if manifest.mark.owner.stack != mark.owner.stack => {
             Err(format!("it is somebody else's: {}", manifest.mark))
         }
         _ => Ok(manifest),
@@ -265,6 +270,15 @@ fn results_of(read: impl Iterator<Item = Result<Vec<u8>, String>>) -> (Vec<Verif
         }
     }
     (results, wrong)
+}
+
+/// Data that the manifest does not name: of a try that another one overtook.
+fn strays(id: &BackupId, manifest: &Manifest, entries: &[Entry]) -> Vec<Entry> {
+    let stray = |it: &&Entry| {
+        let named = manifest.objects.iter().any(|object| it.key == id.key(&object.key));
+        it.key.starts_with(&id.key(DATA)) && !named
+    };
+    entries.iter().filter(stray).cloned().collect()
 }
 
 fn missing(id: &BackupId, manifest: &Manifest, entries: &[Entry]) -> Vec<String> {

@@ -28,6 +28,7 @@ pub struct Plain {
     hash: Sha256,
     size: u64,
     ended: bool,
+    found: Arc<Mutex<Option<Failure>>>,
 }
 
 /// The failure in an error of [`Plain`], whoever passed it on; none where it is not one of its own.
@@ -97,6 +98,7 @@ impl Repository {
                     hash: Sha256::new(),
                     size: 0,
                     ended: false,
+                    found: Arc::default(),
                 }),
                 // Only reading everything tells a wrong key from a damaged head.
                 Err(failure)
@@ -174,7 +176,7 @@ impl Read for Plain {
                 Ok(count)
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
-            Err(error) => Err(io::Error::other(
+            Err(error) => Err(self.fails(
                 blame(&self.stored, &self.object, &self.backup, &self.place).unwrap_or_else(|| {
                     let message = format!(
                         "the backup {} is stored as it was made and cannot be decoded: {error}",
@@ -188,9 +190,20 @@ impl Read for Plain {
 }
 
 impl Plain {
+    /// Where it will say what it finds wrong with the backup, whatever its reader makes of that.
+    pub(crate) fn found(&self) -> Arc<Mutex<Option<Failure>>> {
+        Arc::clone(&self.found)
+    }
+
+    fn fails(&self, failure: Failure) -> io::Error {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        *found = Some(failure.clone());
+        io::Error::other(failure)
+    }
+
     fn end(&mut self) -> io::Result<()> {
         if let Some(failure) = blame(&self.stored, &self.object, &self.backup, &self.place) {
-            return Err(io::Error::other(failure));
+            return Err(self.fails(failure));
         }
         let sha256 = hex(std::mem::take(&mut self.hash));
         if self.size != self.object.size || sha256 != self.object.sha256 {
@@ -198,7 +211,7 @@ impl Plain {
                 "the content of the backup {} is not what was dumped: {} bytes of {}",
                 self.backup, self.size, self.object.size
             );
-            return Err(io::Error::other(Failure::new(FailureKind::Malformed, message)));
+            return Err(self.fails(Failure::new(FailureKind::Malformed, message)));
         }
         self.ended = true;
         Ok(())

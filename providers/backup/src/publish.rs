@@ -16,6 +16,8 @@ use tokio::sync::mpsc;
 
 /// The key of the manifest below a backup's own folder.
 pub const MANIFEST: &str = "manifest.json";
+/// What the key of a backup's data begins with, below its own folder.
+pub(crate) const DATA: &str = "data-";
 /// The note in a manifest of a backup that is not to be counted as good.
 pub const ALARM: &str = "alarm";
 /// The note in a manifest that was written while the clock was behind an older backup.
@@ -40,7 +42,8 @@ pub struct Order<'a> {
 }
 
 impl Repository {
-    /// Makes a backup of what `dump` writes, and says its manifest. Where the dump is far smaller
+    /// Makes a backup of what `dump` writes, and says its manifest; the one that is there already
+    /// where the step has made it before. Where the dump is far smaller
     /// than those before it, the manifest has the note [`ALARM`]. Dropped, killed or failed before
     /// the end, there is no backup.
     ///
@@ -54,11 +57,13 @@ impl Repository {
     where
         F: Future<Output = Result<Contents, Failure>>,
     {
+        if let Some(manifest) = self.find_by_token(order.token).await? {
+            return Ok(manifest);
+        }
         order.guard.may_write()?;
         let started_ms = now_ms();
-        let id = self.free_id(order.token, started_ms).await?;
-        let name = if self.recipients.is_empty() { "data.zst" } else { "data.zst.age" };
-        let (contents, object) = self.store(&id, name, dump).await?;
+        let id = self.begin(order.token, started_ms).await?;
+        let (contents, object) = self.store(&id, &self.free_name()?, dump).await?;
         let (finished_ms, clock) = finished(order.previous, now_ms());
         let mut manifest = Manifest {
             format: FORMAT,
@@ -87,20 +92,26 @@ impl Repository {
             manifest.notes.insert(ALARM.to_owned(), alarm);
         }
         order.guard.may_write()?;
-        self.list_it(&id, &manifest).await?;
-        Ok(manifest)
+        self.list_it(&id, manifest).await
     }
 
-    /// An id under which nothing is: a try that died before its manifest may have left its data.
-    async fn free_id(&self, token: &Token, now_ms: i64) -> Result<BackupId, Failure> {
-        for second in 0..60 {
-            let id = BackupId::new(token, now_ms + second * 1000);
-            if self.objects.list(&id.key("")).await?.is_empty() {
-                return Ok(id);
-            }
-        }
-        let message = format!("{} is full of what this step has left half done", self.shown());
-        Err(Failure::new(FailureKind::Taken, message))
+    /// The id of a step. A try that was cut off may still be writing its manifest, but only where its
+    /// data is there already: then this one takes the same id, and of the two manifests one wins.
+    async fn begin(&self, token: &Token, now_ms: i64) -> Result<BackupId, Failure> {
+        let entries = self.objects.list("").await?;
+        let ids = entries.iter().filter_map(|it| BackupId::parse(it.key.split_once('/')?.0));
+        let begun = ids.filter(|it| it.may_be_of(token)).max();
+        Ok(begun.unwrap_or_else(|| BackupId::new(token, now_ms)))
+    }
+
+    /// A name that no other try has.
+    fn free_name(&self) -> Result<String, Failure> {
+        let mut random = [0; 4];
+        getrandom::fill(&mut random).map_err(|error| {
+            Failure::new(FailureKind::Unavailable, format!("the system has no randomness: {error}"))
+        })?;
+        let ending = if self.recipients.is_empty() { "zst" } else { "zst.age" };
+        Ok(format!("{DATA}{:08x}.{ending}", u32::from_ne_bytes(random)))
     }
 
     async fn store<F>(
@@ -171,17 +182,22 @@ impl Repository {
         Err(Failure::new(FailureKind::Malformed, message))
     }
 
-    async fn list_it(&self, id: &BackupId, manifest: &Manifest) -> Result<(), Failure> {
+    async fn list_it(&self, id: &BackupId, manifest: Manifest) -> Result<Manifest, Failure> {
         let bytes = manifest.to_json().map_err(|error| {
             Failure::new(FailureKind::Malformed, format!("no manifest can be written: {error}"))
         })?;
-        match self.objects.put_new(&id.key(MANIFEST), &bytes).await? {
-            Put::Made => Ok(()),
-            Put::Taken(_) => Err(Failure::new(
-                FailureKind::Taken,
-                format!("somebody else has published a backup {id} at {}", self.shown()),
-            )),
+        if self.objects.put_new(&id.key(MANIFEST), &bytes).await? == Put::Made {
+            return Ok(manifest);
         }
+        for object in &manifest.objects {
+            self.objects.delete(&id.key(&object.key)).await?;
+        }
+        let there = self.manifest(id.as_str()).await?;
+        if there.token == manifest.token {
+            return Ok(there);
+        }
+        let message = format!("somebody else has published a backup {id} at {}", self.shown());
+        Err(Failure::new(FailureKind::Taken, message))
     }
 }
 

@@ -25,8 +25,9 @@ pub struct Repository {
 pub struct Marker {
     /// The format's number.
     pub format: u32,
-    /// Whose place it is.
-    pub mark: Mark,
+    /// Whose place it is; nobody's after a forget.
+    #[serde(default)]
+    pub mark: Option<Mark>,
     /// The step that wrote it last.
     pub token: Token,
     /// When it was first written, in milliseconds since 1970.
@@ -35,6 +36,13 @@ pub struct Marker {
     pub of: String,
     /// Whether backups are encrypted.
     pub encrypted: bool,
+}
+
+impl Marker {
+    /// What is written today.
+    pub fn new(mark: Option<Mark>, token: Token, of: String, encrypted: bool) -> Self {
+        Self { format: FORMAT, mark, token, created_ms: now_ms(), of, encrypted }
+    }
 }
 
 impl Repository {
@@ -59,7 +67,8 @@ impl Repository {
         Ok(self.seen().await?.map(|(marker, _)| marker))
     }
 
-    async fn seen(&self) -> Result<Option<(Marker, Content)>, Failure> {
+    /// The marker with what a write over it is conditioned on.
+    pub(crate) async fn seen(&self) -> Result<Option<(Marker, Content)>, Failure> {
         let Some(content) = self.objects.get(MARKER, LIMIT).await? else { return Ok(None) };
         Ok(Some((self.parse(&content.bytes)?, content)))
     }
@@ -84,45 +93,29 @@ impl Repository {
         Ok(marker)
     }
 
-    /// Makes the place ours: the first of two that try it wins. Checks that the place keeps what
-    /// only one may write.
+    /// Writes the marker: where none is, or over the version that was read. The first of two that
+    /// try it wins. The same marker twice is one effect.
     ///
     /// # Errors
-    /// It is somebody else's, who is named; or the place ignores conditional writes.
-    pub async fn register(&self, mark: &Mark, token: &Token, of: &str) -> Result<Marker, Failure> {
-        if let Some(there) = self.marker().await? {
-            return self.only_ours(there, mark, of);
-        }
-        self.objects.probe().await?;
-        let marker = self.new_marker(mark, token, of);
-        match self.objects.put_new(MARKER, &self.json(&marker)?).await? {
-            Put::Made => Ok(marker),
-            Put::Taken(there) => self.only_ours(self.parse(&there)?, mark, of),
-        }
-    }
-
-    /// The marker with this mark, token and content, over whoever's was there.
-    ///
-    /// # Errors
-    /// There is none, or somebody else is writing it.
-    pub async fn take_over(&self, mark: &Mark, token: &Token, of: &str) -> Result<Marker, Failure> {
-        let Some((there, content)) = self.seen().await? else {
-            return Err(Failure::new(
-                FailureKind::Moved,
-                format!("{} has no `{MARKER}` that could be taken over", self.shown()),
-            ));
+    /// Somebody else's is there, who is named; or the place ignores conditional writes.
+    pub async fn write_marker(&self, marker: &Marker, over: Option<&str>) -> Result<(), Failure> {
+        let bytes = serde_json::to_vec_pretty(marker).map_err(|error| {
+            Failure::new(FailureKind::Malformed, format!("`{MARKER}` cannot be written: {error}"))
+        })?;
+        let put = match over {
+            Some(version) => self.objects.put_over(MARKER, &bytes, version).await?,
+            None => {
+                self.objects.probe().await?;
+                self.objects.put_new(MARKER, &bytes).await?
+            }
         };
-        if there.token == *token {
-            return Ok(there);
-        }
-        let marker = Marker { created_ms: there.created_ms, ..self.new_marker(mark, token, of) };
-        let bytes = self.json(&marker)?;
-        match self.objects.put_over(MARKER, &bytes, &content.version).await? {
-            Put::Made => Ok(marker),
-            Put::Taken(_) => Err(Failure::new(
+        match put {
+            Put::Made => Ok(()),
+            Put::Taken(there) if there.is_empty() => Err(Failure::new(
                 FailureKind::Moved,
-                format!("`{MARKER}` at {} was written by somebody else just now", self.shown()),
+                format!("`{MARKER}` at {} went away just now", self.shown()),
             )),
+            Put::Taken(there) => Err(self.taken(&self.parse(&there)?)),
         }
     }
 
@@ -133,7 +126,7 @@ impl Repository {
     pub async fn release(&self, mark: &Mark) -> Result<(), Failure> {
         match self.marker().await? {
             None => Ok(()),
-            Some(there) if there.mark == *mark => self.objects.delete(MARKER).await,
+            Some(there) if there.mark.as_ref() == Some(mark) => self.objects.delete(MARKER).await,
             Some(there) => Err(self.taken(&there)),
         }
     }
@@ -144,7 +137,7 @@ impl Repository {
     /// It is nobody's, or somebody else's, who is named.
     pub async fn check_owner(&self, mark: &Mark) -> Result<Marker, Failure> {
         match self.marker().await? {
-            Some(there) if there.mark == *mark => Ok(there),
+            Some(there) if there.mark.as_ref() == Some(mark) => Ok(there),
             Some(there) => Err(self.taken(&there)),
             None => Err(Failure::new(
                 FailureKind::Moved,
@@ -153,36 +146,12 @@ impl Repository {
         }
     }
 
-    fn only_ours(&self, there: Marker, mark: &Mark, of: &str) -> Result<Marker, Failure> {
-        let same = there.of == of && there.encrypted == self.encrypts();
-        if there.mark == *mark && same { Ok(there) } else { Err(self.taken(&there)) }
-    }
-
-    fn taken(&self, there: &Marker) -> Failure {
-        Failure::new(
-            FailureKind::Taken,
-            format!("{} holds the backups of somebody else: {}", self.shown(), there.mark),
-        )
-    }
-
-    fn new_marker(&self, mark: &Mark, token: &Token, of: &str) -> Marker {
-        Marker {
-            format: FORMAT,
-            mark: mark.clone(),
-            token: token.clone(),
-            created_ms: now_ms(),
-            of: of.to_owned(),
-            encrypted: self.encrypts(),
-        }
-    }
-
-    fn encrypts(&self) -> bool {
-        !self.recipients.is_empty()
-    }
-
-    fn json(&self, marker: &Marker) -> Result<Vec<u8>, Failure> {
-        serde_json::to_vec_pretty(marker).map_err(|error| {
-            Failure::new(FailureKind::Malformed, format!("`{MARKER}` cannot be written: {error}"))
-        })
+    pub(crate) fn taken(&self, there: &Marker) -> Failure {
+        let whose = there.mark.as_ref().map_or_else(
+            || "nobody's, until they are adopted".to_owned(),
+            |mark| format!("somebody else's: {mark}"),
+        );
+        let message = format!("the backups at {} are {whose}", self.shown());
+        Failure::new(FailureKind::Taken, message)
     }
 }

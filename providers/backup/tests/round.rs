@@ -1,6 +1,6 @@
 //! A backup made, listed, read back and pruned, in a folder.
 
-use hive_backup::{ALARM, BackupId, Contents, Order, Repository, Settings, failure_of};
+use hive_backup::{ALARM, BackupId, Contents, Marker, Order, Repository, Settings, failure_of};
 use hive_contract::provider::Unguarded;
 use hive_contract::{
     Failure, FailureKind, Fields, Mark, SecretRef, Secrets, StackMark, Token, Value,
@@ -217,31 +217,27 @@ async fn a_marker_keeps_others_out() {
     let desk = Desk::new(false);
     let repository = desk.open().await;
     let (ours, theirs) = (mark("backup.main"), mark("backup.other"));
-    let token = Token::from_text("t1");
-    let made = repository.register(&ours, &token, "database.main").await.expect("registers");
-    let again = repository.register(&ours, &token, "database.main").await.expect("is done");
-    assert_eq!(made, again);
-    let refused = repository.register(&theirs, &token, "database.x").await.expect_err("is taken");
+    let marker = |mark: &Mark, token: &str| {
+        let of = "database.main".to_owned();
+        Marker::new(Some(mark.clone()), Token::from_text(token), of, false)
+    };
+    let made = marker(&ours, "t1");
+    repository.write_marker(&made, None).await.expect("registers");
+    repository.write_marker(&made, None).await.expect("is one effect");
+    let refused =
+        repository.write_marker(&marker(&theirs, "t2"), None).await.expect_err("is taken");
     assert_eq!(refused.kind, FailureKind::Taken);
     assert!(refused.message.contains("backup.main of stack shop"), "{refused}");
+    assert_eq!(repository.check_owner(&ours).await, Ok(made));
     assert!(repository.release(&theirs).await.is_err());
-    let taken = Token::from_text("t2");
-    repository.take_over(&theirs, &taken, "database.x").await.expect("adopts");
-    assert_eq!(
-        repository.check_owner(&theirs).await.expect("is theirs").created_ms,
-        made.created_ms
-    );
-    repository.release(&theirs).await.expect("releases");
-    repository.release(&theirs).await.expect("is released");
+    let stale = repository.write_marker(&marker(&theirs, "t2"), Some("other")).await;
+    assert_eq!(stale.expect_err("was read by nobody").kind, FailureKind::Taken);
+    repository.release(&ours).await.expect("releases");
+    repository.release(&ours).await.expect("is released");
     assert_eq!(repository.marker().await, Ok(None));
-    damage_marker(&desk);
-    let damaged =
-        repository.register(&ours, &token, "database.main").await.expect_err("is damaged");
-    assert!(damaged.message.contains("is damaged"), "{damaged}");
-}
-
-fn damage_marker(desk: &Desk) {
     fs::write(desk.path("hive.json"), "{").expect("writes");
+    let damaged = repository.check_owner(&ours).await.expect_err("is damaged");
+    assert!(damaged.message.contains("is damaged"), "{damaged}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -356,6 +352,10 @@ async fn a_damaged_or_foreign_manifest_is_named() {
     assert!(listing.backups.len() == 1 && said.contains("damaged"), "{said}");
     assert!(listing.garbage.is_empty());
     let listing = repository.list(Some(&mark("backup.other"))).await.expect("lists");
+    assert_eq!(listing.backups.len(), 1, "it was made before a move of the address");
+    let mut stranger = mark("backup.main");
+    stranger.owner.stack = "hiver".to_owned();
+    let listing = repository.list(Some(&stranger)).await.expect("lists");
     let second = BackupId::parse(&second.id).expect("an id");
     assert!(listing.damaged[&second].contains("somebody else's: backup.main"));
     assert!(repository.find_by_token(&Token::from_text("t1")).await.is_err(), "it may be the one");

@@ -47,44 +47,34 @@ impl Folder {
             .await
     }
 
-    pub(crate) async fn put_new(&self, key: &str, bytes: &[u8]) -> Result<Put, Failure> {
-        let (key, bytes) = (key.to_owned(), bytes.to_vec());
-        self.run(move |it| {
-            let written = it.write(&bytes).and_then(|partial| it.install(partial, &key));
-            match written {
-                Ok(()) => Ok(Put::Made),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    let there = it.read(&key, u64::MAX - 1)?.unwrap_or_default();
-                    Ok(if there == bytes { Put::Made } else { Put::Taken(there) })
-                }
-                Err(error) => Err(it.failed("write", &key, &error)),
+    /// Small objects are written where the caller stands: one that is dropped has written it or has
+    /// not, and nothing comes later.
+    pub(crate) fn put_new(&self, key: &str, bytes: &[u8]) -> Result<Put, Failure> {
+        let written = self.write(bytes).and_then(|partial| self.install(partial, key));
+        match written {
+            Ok(()) => Ok(Put::Made),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let there = self.read(key, u64::MAX - 1)?.unwrap_or_default();
+                Ok(if there == bytes { Put::Made } else { Put::Taken(there) })
             }
-        })
-        .await
+            Err(error) => Err(self.failed("write", key, &error)),
+        }
     }
 
-    pub(crate) async fn put_over(
-        &self,
-        key: &str,
-        bytes: &[u8],
-        version: &str,
-    ) -> Result<Put, Failure> {
-        let (key, bytes, version) = (key.to_owned(), bytes.to_vec(), version.to_owned());
-        self.run(move |it| {
-            let _lock = it.lock().map_err(|error| it.failed("lock", "", &error))?;
-            let there = it.read(&key, u64::MAX - 1)?.unwrap_or_default();
-            if there == bytes {
-                return Ok(Put::Made);
-            }
-            if version_of(&there) != version {
-                return Ok(Put::Taken(there));
-            }
-            it.write(&bytes)
-                .and_then(|partial| it.replace(partial, &key))
-                .map_err(|error| it.failed("write", &key, &error))?;
-            Ok(Put::Made)
-        })
-        .await
+    /// As [`Self::put_new`].
+    pub(crate) fn put_over(&self, key: &str, bytes: &[u8], version: &str) -> Result<Put, Failure> {
+        let _lock = self.lock().map_err(|error| self.failed("lock", "", &error))?;
+        let there = self.read(key, u64::MAX - 1)?.unwrap_or_default();
+        if there == bytes {
+            return Ok(Put::Made);
+        }
+        if version_of(&there) != version {
+            return Ok(Put::Taken(there));
+        }
+        self.write(bytes)
+            .and_then(|partial| self.replace(partial, key))
+            .map_err(|error| self.failed("write", key, &error))?;
+        Ok(Put::Made)
     }
 
     pub(crate) async fn put_stream(
@@ -467,9 +457,9 @@ mod tests {
     async fn a_key_is_written_once_and_the_same_bytes_twice_are_one_effect() {
         let (_folder, objects) = desk();
         assert!(objects.list("").await.expect("lists").is_empty());
-        assert_eq!(objects.put_new("a/b", b"one").await, Ok(Put::Made));
-        assert_eq!(objects.put_new("a/b", b"one").await, Ok(Put::Made));
-        assert_eq!(objects.put_new("a/b", b"two").await, Ok(Put::Taken(b"one".to_vec())));
+        assert_eq!(objects.put_new("a/b", b"one"), Ok(Put::Made));
+        assert_eq!(objects.put_new("a/b", b"one"), Ok(Put::Made));
+        assert_eq!(objects.put_new("a/b", b"two"), Ok(Put::Taken(b"one".to_vec())));
         let mode = |key: &str| objects.path(key).metadata().expect("there").permissions().mode();
         assert_eq!((mode("a/b") & 0o777, mode("a") & 0o777), (0o600, 0o700));
         let entries = objects.list("a/").await.expect("lists");
@@ -483,11 +473,11 @@ mod tests {
     #[tokio::test]
     async fn a_write_over_another_version_is_refused() {
         let (_folder, objects) = desk();
-        objects.put_new("mark", b"one").await.expect("writes");
+        objects.put_new("mark", b"one").expect("writes");
         let seen = objects.get("mark", 100).await.expect("reads").expect("is there");
-        assert_eq!(objects.put_over("mark", b"two", &seen.version).await, Ok(Put::Made));
-        assert_eq!(objects.put_over("mark", b"two", &seen.version).await, Ok(Put::Made));
-        let late = objects.put_over("mark", b"three", &seen.version).await;
+        assert_eq!(objects.put_over("mark", b"two", &seen.version), Ok(Put::Made));
+        assert_eq!(objects.put_over("mark", b"two", &seen.version), Ok(Put::Made));
+        let late = objects.put_over("mark", b"three", &seen.version);
         assert_eq!(late, Ok(Put::Taken(b"two".to_vec())));
         assert!(objects.get("mark", 2).await.expect_err("is longer").message.contains("longer"));
     }
@@ -551,7 +541,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_dead_writer_left_is_not_listed_and_is_swept_later() {
         let (_folder, objects) = desk();
-        objects.put_new("kept", b"x").await.expect("writes");
+        objects.put_new("kept", b"x").expect("writes");
         let left = objects.partial().expect("begins");
         let path = left.path.clone();
         std::mem::forget(left);
@@ -570,7 +560,7 @@ mod tests {
             let writers: Vec<_> = (0..8)
                 .map(|writer: u8| {
                     let (objects, key) = (objects.clone(), key.clone());
-                    tokio::spawn(async move { objects.put_new(&key, &[writer]).await })
+                    tokio::spawn(async move { objects.put_new(&key, &[writer]) })
                 })
                 .collect();
             let mut made = 0;
@@ -584,7 +574,7 @@ mod tests {
     #[tokio::test]
     async fn a_link_in_an_objects_place_is_not_followed() {
         let (_folder, objects) = desk();
-        objects.put_new("kept", b"x").await.expect("writes");
+        objects.put_new("kept", b"x").expect("writes");
         std::os::unix::fs::symlink("/etc/hostname", objects.path("link")).expect("links");
         assert_eq!(objects.list("").await.expect("lists").len(), 1);
         assert!(objects.get("link", 100).await.is_err() && objects.head("link").await.is_err());
@@ -596,6 +586,6 @@ mod tests {
         let full = io::Error::from(ErrorKind::StorageFull);
         let failure = folder.failed("write", "data", &full);
         assert!(failure.message.contains("no space is left") && !failure.retryable);
-        assert!(folder.put_new("x", b"x").await.is_err(), "a file is no folder");
+        assert!(folder.put_new("x", b"x").is_err(), "a file is no folder");
     }
 }

@@ -101,7 +101,7 @@ impl Objects {
     pub async fn put_new(&self, key: &str, bytes: &[u8]) -> Result<Put, Failure> {
         check_key(key)?;
         match self {
-            Self::Folder(folder) => folder.put_new(key, bytes).await,
+            Self::Folder(folder) => folder.put_new(key, bytes),
         }
     }
 
@@ -113,7 +113,7 @@ impl Objects {
     pub async fn put_over(&self, key: &str, bytes: &[u8], version: &str) -> Result<Put, Failure> {
         check_key(key)?;
         match self {
-            Self::Folder(folder) => folder.put_over(key, bytes, version).await,
+            Self::Folder(folder) => folder.put_over(key, bytes, version),
         }
     }
 
