@@ -1,0 +1,101 @@
+//! What is in a database's book, as live objects.
+
+use crate::book::Book;
+use crate::seen;
+use crate::url::Spot;
+use crate::{ENGINE, MIGRATIONS};
+use hive_contract::{Fields, Live, Outcome, Status, Value};
+use hive_sql::facts;
+use hive_sql::history::Applied;
+use hive_sql::migrations::chain;
+use std::collections::BTreeMap;
+
+/// What a live object is made of beside the book.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) spot: &'a Spot,
+    /// How the database is reached: references.
+    pub(crate) of: &'a Fields,
+}
+
+/// One marked resource; none where it is not marked.
+pub(crate) fn of(kind: &str, identity: &str, book: &Book, around: Around<'_>) -> Option<Live> {
+    let row = book.mark(identity)?;
+    let mut live = match kind {
+        MIGRATIONS => migrations(identity, book),
+        _ => database(identity, around),
+    };
+    live.mark = row.mark();
+    live.token = Some(row.token());
+    Some(live)
+}
+
+/// As a step's outcome: constant in size, however long the history is.
+pub(crate) fn outcome(kind: &str, identity: &str, book: &Book, around: Around<'_>) -> Outcome {
+    let Some(mut live) = of(kind, identity, book, around) else { return Outcome::nothing() };
+    live.fields.remove("history");
+    live.fields.remove("half");
+    Outcome::live(live)
+}
+
+fn database(identity: &str, around: Around<'_>) -> Live {
+    let mut outputs = BTreeMap::from([("name".to_owned(), Value::text(&around.spot.database))]);
+    outputs.extend(around.of.get("url").map(|url| ("url".to_owned(), url.clone())));
+    let fields = Fields::from([("engine".to_owned(), Value::text(ENGINE))]);
+    live(identity, fields, outputs, format!("`{}` answers", around.spot.database))
+}
+
+fn migrations(identity: &str, book: &Book) -> Live {
+    let whole: Vec<&Applied> = book.history.iter().filter(|row| !row.is_half()).collect();
+    let head = whole.last().map_or("", |row| &row.name);
+    let count = i64::try_from(whole.len()).unwrap_or(i64::MAX);
+    let links = chain(whole.iter().map(|row| (row.name.as_str(), row.checksum.as_str())));
+    let half = seen::half_value(&book.history);
+    // What half a file has changed is its own, and nobody's by hand.
+    let drift = match half.is_some() {
+        true => BTreeMap::new(),
+        false => facts::drift(&book.objects, &book.facts),
+    };
+    let mut status = match whole.last() {
+        Some(row) => format!("{} applied, the newest {}", whole.len(), row.name),
+        None => "nothing applied".to_owned(),
+    };
+    if !drift.is_empty() {
+        status.push_str(&format!(
+            ", {} changed by hand",
+            hive_sql::words::count(drift.len() as u64, "object")
+        ));
+    }
+    let mut fields = Fields::from([
+        ("head".to_owned(), Value::text(head)),
+        ("count".to_owned(), Value::Int(count)),
+        ("chain".to_owned(), Value::text(links)),
+        (
+            "drift".to_owned(),
+            Value::Map(drift.into_iter().map(|(key, is)| (key, Value::Text(is))).collect()),
+        ),
+        ("history".to_owned(), seen::history_value(&book.history)),
+    ]);
+    let outputs = BTreeMap::from([
+        ("version".to_owned(), Value::text(head)),
+        ("schema".to_owned(), Value::text(facts::fingerprint(&book.facts))),
+    ]);
+    let ready = half.is_none();
+    fields.extend(half.map(|half| ("half".to_owned(), half)));
+    let mut live = live(identity, fields, outputs, status);
+    live.status.ready = ready;
+    live
+}
+
+fn live(identity: &str, fields: Fields, outputs: BTreeMap<String, Value>, summary: String) -> Live {
+    Live {
+        identity: identity.to_owned(),
+        fields,
+        outputs,
+        mark: None,
+        token: None,
+        moved_by: BTreeMap::new(),
+        ended: BTreeMap::new(),
+        status: Status { ready: true, summary, ..Status::default() },
+    }
+}

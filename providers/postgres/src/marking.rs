@@ -1,0 +1,240 @@
+//! Marks: set, taken off, and what comes with them.
+
+use crate::book::{self, Book};
+use crate::desk::{Begun, Desk, Work, outside, text};
+use crate::material::migration_of;
+use crate::migrating::{APPLIED, FILES, RAW, TOOL};
+use crate::quote;
+use crate::session::{ASKING, Session};
+use crate::steps::{GONE, MARK};
+use crate::trouble::{invalid, refused, state, taken};
+use hive_contract::{Failure, FailureKind, Mark, Outcome, Value};
+use hive_sql::facts::fingerprint;
+use hive_sql::foreign::{Refused, Row, Tool};
+use hive_sql::history::Applied;
+use hive_sql::{Dialect, FileText, Migrations};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Takes a database, and makes it first where it may.
+pub(crate) async fn claim(desk: &Desk<'_>) -> Result<Outcome, Failure> {
+    if desk.of.get("create").and_then(Value::as_bool) == Some(true) {
+        make_database(desk).await?;
+    }
+    let work = match begin(desk).await? {
+        Begun::Already(outcome) => return Ok(*outcome),
+        Begun::Now(work) => work,
+    };
+    set_mark(desk, *work).await
+}
+
+/// Makes the database where it is not there. It is empty and not hive's until it is marked.
+pub(crate) async fn make_database(desk: &Desk<'_>) -> Result<(), Failure> {
+    match Session::try_open(desk.url, &desk.application()).await? {
+        Ok(_) => return Ok(()),
+        Err(error) if state(&error) == "3D000" => {}
+        Err(error) => return Err(refused(&desk.url.spot, "connect", &error)),
+    }
+    let name = &desk.url.spot.database;
+    let session = outside(desk.url, &desk.application()).await?;
+    desk.context.guard.may_write()?;
+    let sql = format!("CREATE DATABASE {}", quote::name(name));
+    match session.try_rows("make the database", &sql, ASKING).await? {
+        Ok(_) => Ok(()),
+        // Somebody else was as quick.
+        Err(error) if matches!(state(&error), "42P04" | "23505") => Ok(()),
+        Err(error) => {
+            let failure = refused(&desk.url.spot, "make the database", &error);
+            let advice = "give the role `CREATEDB`, or make the database and say `create = false`";
+            Err(match failure.kind {
+                FailureKind::Forbidden => failure.diagnosis(advice),
+                _ => failure,
+            })
+        }
+    }
+}
+
+/// Sets the mark of this step, and takes over what another tool or a person has applied.
+pub(crate) async fn baseline(desk: &Desk<'_>) -> Result<Outcome, Failure> {
+    let mut work = match begin(desk).await? {
+        Begun::Already(outcome) => return Ok(*outcome),
+        Begun::Now(work) => work,
+    };
+    let identity = &desk.request.identity;
+    let kind = desk.kind();
+    if let Some(other) =
+        work.book.marks.iter().find(|it| it.kind == kind && it.identity != *identity)
+    {
+        let what = format!(
+            "{} has a history already: that of `{}`, and a database has one",
+            desk.url.spot, other.identity
+        );
+        return Err(taken(what));
+    }
+    if work.book.history.is_empty() {
+        take_over(desk, &mut work).await?;
+        // What is there now is the start; what changes from here on has a file, or is drift.
+        for sql in book::objects_sql(&work.book.objects, &work.book.facts) {
+            work.session.run("keep the schema", &sql).await?;
+        }
+        work.book.objects = work.book.facts.clone();
+    }
+    set_mark(desk, *work).await
+}
+
+/// Writes history rows for what is applied already.
+async fn take_over(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
+    let payload = &desk.request.operation.payload;
+    let Some(counted) = payload.get(APPLIED).and_then(Value::as_list) else { return Ok(()) };
+    let mut files = Vec::new();
+    let mut raw = Vec::new();
+    for one in counted {
+        let one = one.as_map().ok_or_else(|| invalid("a file of the baseline is no table"))?;
+        let migration = migration_of(one.get(FILES)).map_err(invalid)?;
+        files.push(FileText::new(&migration.up.file, &migration.up.text));
+        files.extend(migration.down.script().map(|it| FileText::new(&it.file, &it.text)));
+        raw.push(text(one, RAW)?.to_owned());
+    }
+    let migrations = Migrations::read(Dialect::Postgres, &files)
+        .map_err(|faults| invalid(faults.first().map_or(String::new(), ToString::to_string)))?;
+    let upto = payload.get("version").and_then(Value::as_text);
+    let applied = match payload.get(TOOL).and_then(Value::as_text).and_then(Tool::parse) {
+        Some(tool) => {
+            let rows = foreign(desk, &work.session, tool).await?;
+            tool.baseline(&migrations, &rows, upto)
+        }
+        None => match upto {
+            Some(version) => hive_sql::foreign::declared(&migrations, version),
+            None => return Ok(()),
+        },
+    };
+    let applied = applied.map_err(|it| not_taken(desk, &it))?;
+    let schema = fingerprint(&work.book.facts);
+    for at in applied.files {
+        let mut row = new_row(desk, &migrations.list()[at]);
+        row.raw_checksum.clone_from(&raw[at]);
+        row.baseline = true;
+        row.finished_ms = Some(row.started_ms);
+        (row.applied, row.begun) = (row.total, row.total);
+        row.before.clone_from(&schema);
+        row.after.clone_from(&schema);
+        work.session.run("take over the history", &book::history_sql(&row)).await?;
+        work.book.history.push(row);
+    }
+    Ok(())
+}
+
+fn not_taken(desk: &Desk<'_>, why: &Refused) -> Failure {
+    let what = format!("the history in {} cannot be taken over: {why}", desk.url.spot);
+    invalid(what).diagnosis(why.help())
+}
+
+/// The rows that another tool has written, found on the search path of the role.
+async fn foreign(desk: &Desk<'_>, session: &Session, tool: Tool) -> Result<Vec<Row>, Failure> {
+    let doing = "read another tool's history";
+    let found = session.try_rows(doing, tool.query(Dialect::Postgres), ASKING).await?;
+    let rows = found.map_err(|error| match state(&error) {
+        "42P01" => {
+            let what = format!("{} has no table `{}` of {tool}", desk.url.spot, tool.table());
+            invalid(what).diagnosis("name another tool in `baseline`, or `none` with a version")
+        }
+        _ => refused(&desk.url.spot, doing, &error),
+    })?;
+    rows.iter().map(|row| Ok(Row::of_texts(row.said(0)?, row.said(1)?))).collect()
+}
+
+/// A row of the history that this step is about to write.
+pub(crate) fn new_row(desk: &Desk<'_>, migration: &hive_sql::Migration) -> Applied {
+    Applied {
+        started_ms: now_ms(),
+        hive: env!("CARGO_PKG_VERSION").to_owned(),
+        apply: desk.request.facts.get("apply").cloned().unwrap_or_default(),
+        token: desk.request.token.as_str().to_owned(),
+        ..Applied::of(migration)
+    }
+}
+
+/// Milliseconds since 1970, by this machine's clock: told to people, decided by nobody.
+#[expect(clippy::disallowed_methods, reason = "the history says when, and no clock is lent here")]
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Sets the mark, this step's own or the one that an undo brings back.
+pub(crate) async fn adopt(desk: &Desk<'_>) -> Result<Outcome, Failure> {
+    let mut work = match desk.begin().await? {
+        Begun::Already(outcome) => return Ok(*outcome),
+        Begun::Now(work) => work,
+    };
+    let live = desk.live(&work.book);
+    desk.request.check_expected(live.as_ref().map(|it| &it.fields))?;
+    let mark = match desk.request.operation.payload.get(MARK) {
+        None => desk.request.mark.clone(),
+        Some(value) => Mark::from_value(value).ok_or_else(|| invalid("the mark makes no sense"))?,
+    };
+    write_mark(desk, &mut work, Some(&mark)).await?;
+    let outcome = desk.outcome(&work.book);
+    desk.commit(*work, outcome).await
+}
+
+/// Takes the mark off; with `gone`, its row too, so that nothing is seen any more.
+pub(crate) async fn release(desk: &Desk<'_>) -> Result<Outcome, Failure> {
+    let mut work = match desk.begin().await? {
+        Begun::Already(outcome) => return Ok(*outcome),
+        Begun::Now(work) => work,
+    };
+    desk.may_touch(desk.live(&work.book).as_ref())?;
+    let gone = desk.request.operation.payload.get(GONE).and_then(Value::as_bool);
+    if gone == Some(true) {
+        let identity = &desk.request.identity;
+        work.session.run("take the mark off", &book::unmark_sql(identity)).await?;
+        work.book.marks.retain(|it| it.identity != *identity);
+    } else {
+        write_mark(desk, &mut work, None).await?;
+    }
+    let outcome = desk.outcome(&work.book);
+    desk.commit(*work, outcome).await
+}
+
+/// Takes the schema as it is for what the last migration left.
+pub(crate) async fn accept(desk: &Desk<'_>) -> Result<Outcome, Failure> {
+    let mut work = match begin(desk).await? {
+        Begun::Already(outcome) => return Ok(*outcome),
+        Begun::Now(work) => work,
+    };
+    for sql in book::objects_sql(&work.book.objects, &work.book.facts) {
+        work.session.run("keep the schema", &sql).await?;
+    }
+    work.book.objects = work.book.facts.clone();
+    set_mark(desk, *work).await
+}
+
+/// Begins, and refuses what is not as the plan saw it.
+async fn begin(desk: &Desk<'_>) -> Result<Begun, Failure> {
+    let begun = desk.begin().await?;
+    if let Begun::Now(work) = &begun {
+        desk.may_touch(desk.live(&work.book).as_ref())?;
+    }
+    Ok(begun)
+}
+
+/// Sets this step's mark and ends the step.
+async fn set_mark(desk: &Desk<'_>, mut work: Work) -> Result<Outcome, Failure> {
+    let mark = desk.request.mark.clone();
+    write_mark(desk, &mut work, Some(&mark)).await?;
+    let outcome = desk.outcome(&work.book);
+    desk.commit(work, outcome).await
+}
+
+pub(crate) async fn write_mark(
+    desk: &Desk<'_>,
+    work: &mut Work,
+    mark: Option<&Mark>,
+) -> Result<(), Failure> {
+    let identity = &desk.request.identity;
+    let sql = book::mark_sql(identity, desk.kind(), mark, &desk.request.token);
+    work.session.run("mark it", &sql).await?;
+    let marks = Book::read(&work.session, book::Want::Marks).await?.marks;
+    work.book.marks = marks;
+    Ok(())
+}
