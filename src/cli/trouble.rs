@@ -98,6 +98,11 @@ fn plan_hint(error: &PlanError) -> Option<String> {
         PlanError::NoPort { .. } => {
             "widen `ports` under `[platform.process]`, or stop what holds them".to_owned()
         }
+        PlanError::TakesFirst { .. } => {
+            "`hive apply` the release that holds only the first of the two before this one; or say \
+             `during = \"stopped\"`, and what uses it is stopped around both"
+                .to_owned()
+        }
         PlanError::Form { .. } => "use the hive that wrote it, or a newer one".to_owned(),
         _ => return None,
     })

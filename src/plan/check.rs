@@ -1,7 +1,7 @@
 //! The rules that every plan keeps. Asked when one is read, and by every test that makes one.
 
 use super::model::{Expected, Plan, Step};
-use hive_contract::{Address, Expects, OutputRef, Reversible, Undo};
+use hive_contract::{Action, Address, Expects, OutputRef, Reversible, Undo};
 use std::collections::BTreeSet;
 
 /// Checks every rule between the parts of a plan.
@@ -19,6 +19,7 @@ pub fn verify(plan: &Plan) -> Result<(), String> {
         outputs_known(step, &made).map_err(broken)?;
         made.insert(&step.target.address);
     }
+    started_again(plan)?;
     way_back_holds(plan)?;
     changes_hold(plan)?;
     records_hold(plan)?;
@@ -88,6 +89,21 @@ fn waits_for(plan: &Plan, step: &Step, other: u32) -> bool {
         next.extend(needs.filter_map(|it| plan.step(*it)));
     }
     false
+}
+
+/// What is stopped around something else is started behind it.
+fn started_again(plan: &Plan) -> Result<(), String> {
+    for stop in plan.steps.iter().filter(|it| it.action == Action::Stop) {
+        let starts = |it: &&Step| it.target == stop.target && it.action != Action::Stop;
+        let behind = plan.steps[stop.number as usize..].iter();
+        if !behind.filter(starts).any(|it| waits_for(plan, it, stop.number)) {
+            return Err(format!(
+                "step {} stops `{}`, and none starts it",
+                stop.number, stop.target
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn way_back_holds(plan: &Plan) -> Result<(), String> {

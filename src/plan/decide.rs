@@ -8,8 +8,8 @@ use super::question::PlanError;
 use super::survey::Survey;
 use super::verbs::LoweredPart;
 use hive_contract::{
-    Action, Difference, FieldPath, Fields, Ignore, Live, OutputRef, Reason, ReplaceOrder, Sort,
-    Target,
+    Action, Address, Difference, FieldPath, Fields, Ignore, Live, OutputRef, Reason, ReplaceOrder,
+    Sort, Target,
 };
 use hive_state::Part;
 use std::borrow::Cow;
@@ -39,6 +39,8 @@ pub(super) struct Decision<'a> {
     pub(super) order: ReplaceOrder,
     /// What is asked of its provider beyond that, in the provider's own words.
     pub(super) run: Option<Fields>,
+    /// What it is stopped around; none where it may run.
+    pub(super) halted: Option<Address>,
 }
 
 /// A declared part, filled in as far as it is known.
@@ -109,8 +111,15 @@ pub(super) fn decide<'a>(
     known: &mut Known,
     at: usize,
 ) -> Verdict<'a> {
-    let subject = &survey.subjects[at];
-    let judge = Judge { survey, subject };
+    by(&Judge { survey, subject: &survey.subjects[at] }, wanted_outputs, known)
+}
+
+/// The same by a judge.
+pub(super) fn by<'a>(
+    judge: &Judge<'_, 'a>,
+    wanted_outputs: &BTreeSet<&'a OutputRef>,
+    known: &mut Known,
+) -> Verdict<'a> {
     let mut decisions = Vec::new();
     let mut errors = Vec::new();
     for name in judge.parts() {
@@ -124,7 +133,7 @@ pub(super) fn decide<'a>(
         return Verdict::Wrong(errors);
     }
     for decision in &decisions {
-        learn(survey, wanted_outputs, known, decision);
+        learn(judge.survey, wanted_outputs, known, decision);
     }
     let touched = decisions.iter().any(|it| it.action != Action::Keep);
     if touched {
@@ -164,7 +173,7 @@ pub(super) fn decide_gate<'a>(
     survey: &Survey<'a>,
     known: &Known,
     at: usize,
-    needed: Option<&'a hive_contract::Address>,
+    needed: Option<&'a Address>,
 ) -> Verdict<'a> {
     let subject = &survey.subjects[at];
     let judge = Judge { survey, subject };
@@ -197,6 +206,7 @@ pub(super) fn decide_gate<'a>(
         live: None,
         order: ReplaceOrder::default(),
         run: None,
+        halted: None,
     });
     Verdict::Touch(decisions.collect())
 }

@@ -54,6 +54,32 @@ impl<'a> Judge<'_, 'a> {
         }
     }
 
+    /// One recorded part as it is recorded and live, whatever is declared.
+    pub(super) fn as_recorded(&self, name: &str) -> Result<Option<Decision<'a>>, PlanError> {
+        let target = self.target(name);
+        let Some(part) = held(self.subject, name) else { return Ok(None) };
+        let wanted = self.subject.desired.and_then(|it| it.parts.get(name));
+        let held = self.in_todays_form(&target, part, wanted)?;
+        let live = self.survey.live(&held.part.place, &target)?;
+        if let Some(live) = live {
+            marks::may_change(self.survey.question, self.subject, &target, live)?;
+        }
+        Ok(Some(Decision {
+            target,
+            sort: Sort::Object,
+            action: Action::Keep,
+            effect: false,
+            reasons: Vec::new(),
+            differences: Vec::new(),
+            wanted: None,
+            held: Some(held),
+            live,
+            order: ReplaceOrder::default(),
+            run: None,
+            halted: None,
+        }))
+    }
+
     fn in_todays_form(
         &self,
         target: &Target,
@@ -325,6 +351,7 @@ impl<'a> Judge<'_, 'a> {
             live,
             order: ReplaceOrder::default(),
             run: None,
+            halted: None,
         })
     }
 
@@ -463,6 +490,7 @@ impl<'a> Judge<'_, 'a> {
             live: None,
             order: ReplaceOrder::default(),
             run: None,
+            halted: None,
         }
     }
 
@@ -485,6 +513,7 @@ impl<'a> Judge<'_, 'a> {
             held: None,
             live: None,
             run: None,
+            halted: None,
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) fn lints(survey: &Survey<'_>, plan: &Plan) -> Vec<Lint> {
         lints.extend(way_back(step, plan.point_of_no_return));
     }
     lints.extend(unmarked(survey, plan));
+    lints.extend(not_rehearsed(survey, plan));
     lints.into_iter().collect()
 }
 
@@ -75,6 +76,19 @@ fn unmarked(survey: &Survey<'_>, plan: &Plan) -> Vec<Lint> {
         let held = survey.get(&target.address).is_some_and(|it| it.recorded.is_some());
         if held {
             let message = "it no longer carries hive's mark".to_owned();
+            lints.push(Lint { address: Some(target.address.clone()), message });
+        }
+    }
+    lints
+}
+
+/// Changes that could have been tried beforehand, and were not.
+fn not_rehearsed(survey: &Survey<'_>, plan: &Plan) -> Vec<Lint> {
+    let mut lints = Vec::new();
+    for (target, tried) in &survey.question.rehearsals {
+        let has_steps = plan.steps.iter().any(|it| it.target == *target);
+        if let (Err(why), true) = (tried, has_steps) {
+            let message = format!("it was not rehearsed: {why}");
             lints.push(Lint { address: Some(target.address.clone()), message });
         }
     }

@@ -1,5 +1,6 @@
 //! Decides: desired, recorded and observed in, a plan out. No I/O, no clock, no environment.
 
+mod around;
 pub mod check;
 pub mod compare;
 mod decide;

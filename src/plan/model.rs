@@ -320,6 +320,9 @@ pub struct Step {
     pub expected: Expected,
     /// The fields that fingerprints of this part are over.
     pub managed: Vec<FieldPath>,
+    /// Whether it is a run of something live, such as a backup, and so more than a look.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acts: bool,
     /// What is done.
     pub operation: Operation,
 }
@@ -387,6 +390,7 @@ impl Step {
     /// Whether it only looks: a check, which has no effect there and nothing to take back.
     pub fn only_looks(&self) -> bool {
         self.action == Action::Run
+            && !self.acts
             && self.operation.expects == Expects::Anything
             && self.operation.undo == Undo::Nothing
     }

@@ -1,6 +1,7 @@
 //! The planner: a question in, a plan out.
 
-use super::decide::{self, Verdict};
+use super::around;
+use super::decide::{self, Decision, Verdict};
 use super::fill::Known;
 use super::guards;
 use super::lints::lints;
@@ -25,17 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Everything that speaks against it, at once.
 pub fn plan(question: &Question<'_>) -> Result<Plan, Vec<PlanError>> {
     let survey = Survey::new(question)?;
-    let considered = consider(&survey)?;
+    let (considered, drafts) = drafted(&survey)?;
     let Considered { verdicts, selection, known } = &considered;
-    let errors = objections(&survey, &considered);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let drafts = Drafts::new(&survey, verdicts, selection);
-    let errors = drafts.cannot_run(&survey, selection);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
+    let ways = drafts.ways();
     let steps = match drafts.is_empty() {
         true => Vec::new(),
         false => {
@@ -68,7 +61,7 @@ pub fn plan(question: &Question<'_>) -> Result<Plan, Vec<PlanError>> {
         covers_all: question.scope == Scope::All,
         rollback: rollback(&survey, &steps),
         point_of_no_return: point_of_no_return(&steps),
-        ways: BTreeMap::new(),
+        ways,
         files: files(&survey, &steps),
         lints: Vec::new(),
         left_out: selection.left_out.clone(),
@@ -89,12 +82,39 @@ pub fn plan(question: &Question<'_>) -> Result<Plan, Vec<PlanError>> {
 /// Everything that speaks against a plan, at once.
 pub fn to_rehearse(question: &Question<'_>) -> Result<Vec<(String, Change)>, Vec<PlanError>> {
     let survey = Survey::new(question)?;
-    let considered = consider(&survey)?;
-    let errors = objections(&survey, &considered);
+    let (_, drafts) = drafted(&survey)?;
+    Ok(drafts.rehearsable())
+}
+
+/// What was decided, and what it takes.
+fn drafted<'a>(survey: &Survey<'a>) -> Result<(Considered<'a>, Drafts), Vec<PlanError>> {
+    let mut considered = consider(survey)?;
+    let errors = objections(survey, &considered);
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Drafts::new(&survey, &considered.verdicts, &considered.selection).rehearsable)
+    let drafts = around::drafts(survey, &mut considered)?;
+    let errors = unsaid(survey, &considered, &drafts);
+    if errors.is_empty() { Ok((considered, drafts)) } else { Err(errors) }
+}
+
+/// Operations that are made of an output which no step says, such as the id of a backup.
+fn unsaid(survey: &Survey<'_>, considered: &Considered<'_>, drafts: &Drafts) -> Vec<PlanError> {
+    let said = |on: &OutputRef| {
+        let at = survey.at(&on.address)?;
+        let parts = &survey.subjects[at].desired?.parts;
+        let named = parts.values().any(|it| it.lowered.outputs.contains_key(&on.output));
+        (named && drafts.have(at)).then_some(())
+    };
+    let outputs = drafts.outputs().into_iter();
+    let unsaid = outputs.filter(|(_, on)| considered.known.get(on).is_none() && said(on).is_none());
+    unsaid
+        .map(|(address, on)| PlanError::NoOutput {
+            address: address.clone(),
+            on: on.address,
+            output: on.output,
+        })
+        .collect()
 }
 
 /// What was decided, and what of it the plan holds.
@@ -270,32 +290,65 @@ fn changes(
 ) -> Vec<PlannedChange> {
     let because = |reason: &Reason| match (&question.command, reason) {
         // The stack may declare the opposite: it is the snapshot that says so.
-        (command @ (Command::Restore { .. } | Command::Rollback { .. }), Reason::Declared) => {
-            Reason::Asked { command: command.to_string() }
-        }
+        (
+            command
+            @ (Command::Restore { .. } | Command::Rollback { .. } | Command::Rebuild { .. }),
+            Reason::Declared,
+        ) => Reason::Asked { command: command.to_string() },
         _ => reason.clone(),
     };
-    let mut numbers: BTreeMap<&Target, Vec<u32>> = BTreeMap::new();
+    let mut numbers: BTreeMap<(&Target, bool), Vec<u32>> = BTreeMap::new();
     for step in steps {
-        numbers.entry(&step.target).or_default().push(step.number);
+        let stops = step.action == Action::Stop;
+        numbers.entry((&step.target, stops)).or_default().push(step.number);
     }
+    let steps_of = |it: &Decision<'_>, stops: bool| {
+        numbers.get(&(&it.target, stops)).cloned().unwrap_or_default()
+    };
     let mut changes = Vec::new();
     for (at, verdict) in considered.verdicts.iter().enumerate() {
         let Verdict::Touch(decisions) = verdict else { continue };
         if !considered.selection.chosen[at] {
             continue;
         }
-        changes.extend(decisions.iter().filter(|it| it.action != Action::Keep).map(|it| {
-            PlannedChange {
-                target: it.target.clone(),
-                action: it.action,
-                reasons: it.reasons.iter().map(because).collect(),
-                differences: it.differences.clone(),
-                steps: numbers.get(&it.target).cloned().unwrap_or_default(),
+        for decision in decisions {
+            if let Some(address) = &decision.halted {
+                let reasons = vec![Reason::Dependency { address: address.clone() }];
+                let stopped = steps_of(decision, true);
+                changes.extend(one_of(decision, Action::Stop, &reasons, stopped));
+                if decision.action == Action::Keep {
+                    let started = steps_of(decision, false);
+                    changes.extend(one_of(decision, Action::Start, &reasons, started));
+                }
             }
-        }));
+            if decision.action != Action::Keep {
+                changes.push(PlannedChange {
+                    target: decision.target.clone(),
+                    action: decision.action,
+                    reasons: decision.reasons.iter().map(because).collect(),
+                    differences: decision.differences.clone(),
+                    steps: steps_of(decision, false),
+                });
+            }
+        }
     }
     changes
+}
+
+/// What is stopped around something else, or started behind it.
+fn one_of(
+    decision: &Decision<'_>,
+    action: Action,
+    reasons: &[Reason],
+    steps: Vec<u32>,
+) -> Option<PlannedChange> {
+    (!steps.is_empty()).then(|| PlannedChange {
+        target: decision.target.clone(),
+        action,
+        reasons: reasons.to_vec(),
+        differences: Vec::new(),
+        steps,
+    })
 }
 
 fn kept(survey: &Survey<'_>, considered: &Considered<'_>) -> u32 {

@@ -105,7 +105,7 @@ impl List<'_, '_> {
 
     /// What is live of a part, and what was chosen for it.
     fn part(&mut self, at: usize, decision: &Decision<'_>) {
-        if decision.action == Action::Keep {
+        if decision.action == Action::Keep && decision.halted.is_none() {
             return;
         }
         self.pinned(decision);

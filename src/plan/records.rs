@@ -26,12 +26,20 @@ pub(super) fn records(
         if let Some(from) = subject.moved_from {
             records.insert(from.clone(), None);
         }
-        let record = subject.desired.map(|desired| PlannedRecord {
-            declared: desired.declared.clone(),
-            parts: parts(decisions, known),
-            edges: subject.edges.clone(),
-            moved_from: subject.moved_from.cloned(),
-        });
+        let record = match subject.recorded.filter(|_| decisions.iter().all(stays)) {
+            Some(recorded) => Some(PlannedRecord {
+                declared: recorded.declared.clone(),
+                parts: parts(decisions, known),
+                edges: recorded.edges.clone(),
+                moved_from: None,
+            }),
+            None => subject.desired.map(|desired| PlannedRecord {
+                declared: desired.declared.clone(),
+                parts: parts(decisions, known),
+                edges: subject.edges.clone(),
+                moved_from: subject.moved_from.cloned(),
+            }),
+        };
         records.insert(subject.address.clone(), record);
     }
     records
@@ -42,8 +50,28 @@ fn parts(decisions: &[Decision<'_>], known: &Known) -> BTreeMap<String, PlannedP
     objects.filter_map(|it| Some((it.target.part.clone(), part(it, known)?))).collect()
 }
 
+/// Whether it is stopped and started as it is recorded, whatever is declared.
+fn stays(decision: &Decision<'_>) -> bool {
+    decision.action == Action::Keep && decision.wanted.is_none() && decision.held.is_some()
+}
+
+/// A part as it is recorded.
+fn held(decision: &Decision<'_>) -> Option<PlannedPart> {
+    let part = decision.held.as_ref().filter(|_| stays(decision))?.part;
+    Some(PlannedPart {
+        provider: part.provider.clone(),
+        form: part.form,
+        place: part.place.clone(),
+        identity: part.identity.clone(),
+        lowered_identity: part.lowered_identity.clone(),
+        fields: part.fields.clone(),
+        access: part.access.clone(),
+        outputs: part.outputs.clone(),
+    })
+}
+
 fn part(decision: &Decision<'_>, known: &Known) -> Option<PlannedPart> {
-    let wanted = decision.wanted.as_ref()?;
+    let Some(wanted) = &decision.wanted else { return held(decision) };
     let lowered = &wanted.part.lowered;
     let identity = match (decision.action, &decision.held, decision.live) {
         (Action::Create | Action::Replace, ..) => &lowered.identity,

@@ -9,6 +9,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One address with what is declared and what is recorded under it.
+#[derive(Clone)]
 pub(super) struct Subject<'a> {
     /// Its address.
     pub(super) address: &'a Address,
@@ -117,6 +118,22 @@ impl<'a> Survey<'a> {
             }
             None => Err(PlanError::NoPlace { target: target.clone(), place: place.to_owned() }),
         }
+    }
+
+    /// What is live under an address, whatever is to happen to it: of its main part where that is
+    /// there. Nothing where nobody could look.
+    pub(super) fn any_live(&self, address: &Address) -> Option<&'a Live> {
+        let subject = self.get(address)?;
+        let recorded = subject.recorded.into_iter().flat_map(|it| &it.parts);
+        let recorded = recorded.map(|(name, part)| (name, &part.place));
+        let desired = subject.desired.into_iter().flat_map(|it| &it.parts);
+        let desired = desired.map(|(name, part)| (name, &part.place));
+        let mut parts: Vec<_> = recorded.chain(desired).collect();
+        parts.sort_by_key(|(name, _)| *name != hive_contract::address::MAIN);
+        parts.into_iter().find_map(|(name, place)| {
+            let target = Target { address: address.clone(), part: name.clone() };
+            self.live(place, &target).ok().flatten()
+        })
     }
 
     /// What is live by the identity that a part is to have, beside the recorded one.

@@ -71,6 +71,7 @@ fn step(number: u32, of: &str, action: Action, title: &str, takes_ms: Option<u64
         needs: (1..number).collect(),
         expected: Expected::Anything,
         managed: Vec::new(),
+        acts: false,
         operation,
     }
 }

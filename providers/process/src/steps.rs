@@ -1,7 +1,7 @@
 //! A change of a service as one operation, with what takes it back.
 
 use hive_contract::value::Fields;
-use hive_contract::{Action, Change, Expects, Operation, Reversible, Undo, Value};
+use hive_contract::{Action, Change, Expects, Live, Operation, Reversible, Undo, Value};
 
 /// Every verb of this platform.
 pub(crate) mod verb {
@@ -91,20 +91,28 @@ fn back_by(mut operation: Operation, back: Option<Operation>) -> Operation {
     operation
 }
 
-/// Nothing runs any more; all that is recorded stays.
+/// Nothing runs any more; all that is recorded stays. Of what does not run there is nothing to do.
 pub(crate) fn suspend(change: &Change) -> Vec<Operation> {
-    let Some(fields) = recorded(change) else { return Vec::new() };
+    let Some(fields) = recorded(change).filter(|_| runs(change)) else { return Vec::new() };
     let title = format!("stop {}, to be started again", replicas(&fields));
     let mut suspend = Operation::new(verb::SUSPEND, title, Expects::Content, Fields::new());
     suspend.deadline_ms = deadline(&fields);
     vec![suspend.undone_by(roll(fields, false))]
 }
 
-/// The recorded fields again.
+/// Whether any replica was seen to run.
+fn runs(change: &Change) -> bool {
+    let count = |live: &Live| live.fields.get("replicas").and_then(Value::as_int);
+    change.observed.as_ref().and_then(count).is_some_and(|it| it > 0)
+}
+
+/// The desired fields, else the recorded ones again.
 pub(crate) fn resume(change: &Change) -> Vec<Operation> {
-    let Some(fields) = recorded(change).or_else(|| desired(change)) else { return Vec::new() };
-    let back = Operation::new(verb::SUSPEND, "stop it again", Expects::Content, Fields::new());
-    vec![roll(fields, false).undone_by(back)]
+    let Some(fields) = desired(change).or_else(|| recorded(change)) else { return Vec::new() };
+    let title = format!("start {}", words(&fields));
+    let mut back = Operation::new(verb::SUSPEND, "stop it again", Expects::Content, Fields::new());
+    back.deadline_ms = deadline(&fields);
+    vec![Operation { title, ..roll(fields, false) }.undone_by(back)]
 }
 
 fn launch(fields: Fields) -> Operation {
@@ -294,6 +302,35 @@ mod tests {
         let made = steps(&change(Action::Run, Some(fields(1)), Some(fields(1))));
         assert_eq!(made[0].payload[RESTART], Value::Bool(true));
         assert!(!undo(&made[0]).payload.contains_key(RESTART));
+    }
+
+    #[test]
+    fn it_is_stopped_where_it_runs_and_started_as_it_shall_be() {
+        let live = |replicas: i64| Live {
+            identity: "dev/service.api".to_owned(),
+            fields: fields(replicas),
+            outputs: BTreeMap::new(),
+            mark: None,
+            token: None,
+            moved_by: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            status: hive_contract::Status::default(),
+        };
+        let mut stop = change(Action::Stop, None, Some(fields(2)));
+        assert!(suspend(&stop).is_empty(), "nothing is there");
+        stop.observed = Some(live(0));
+        assert!(suspend(&stop).is_empty(), "nothing runs");
+        stop.observed = Some(live(2));
+        let made = suspend(&stop);
+        assert_eq!(made[0].verb, "suspend");
+        assert_eq!(undo(&made[0]).payload[SERVICE], Value::Map(fields(2)));
+
+        let made = resume(&change(Action::Start, Some(fields(3)), Some(fields(2))));
+        assert_eq!(made[0].title, "start 3 replicas of `./server`");
+        assert_eq!(made[0].payload[SERVICE], Value::Map(fields(3)), "as it is desired");
+        assert_eq!(undo(&made[0]).verb, "suspend");
+        let made = resume(&change(Action::Start, None, Some(fields(2))));
+        assert_eq!(made[0].payload[SERVICE], Value::Map(fields(2)), "as it was");
     }
 
     #[test]

@@ -39,12 +39,20 @@ fn reference(value: Value) -> Value {
 
 /// The fields of the tiny language that mean something:
 /// `fixed` cannot change, `first` makes the new one before the old one goes, `port` asks for a
-/// port, `there` holds it at the other place, `final` cannot be taken back, `still` does not run, `sweep` prunes,
-/// `access` is how hive reaches it.
+/// port, `there` holds it at the other place, `final` cannot be taken back, `still` does not run,
+/// `sweep` prunes, what `runs` can be stopped, and `access` is how hive
+/// reaches it.
+///
+/// A `backup` runs in front of its users and says its `id`. A `list` has material: `kept` names the
+/// backup that its operations are made of, `sees` whose live object it looks at, `contract` takes
+/// away at the end what only a backup brings back, `quiet` is done while nobody uses it,
+/// `backwards` takes away first, `tried` can be rehearsed, and `refused` says why it cannot be.
 #[derive(Clone, Copy)]
 pub(super) struct Tiny {
     pub(super) form: u32,
 }
+
+const MATERIAL: [&str; 7] = ["kept", "sees", "contract", "quiet", "backwards", "tried", "refused"];
 
 impl Verbs for Tiny {
     fn lower(&self, declared: &Declared) -> Result<Vec<LoweredPart>, Vec<Invalid>> {
@@ -55,6 +63,12 @@ impl Verbs for Tiny {
         };
         let mut fields = declared.fields.clone();
         fields.remove("rollout");
+        let mut material = Fields::new();
+        for key in MATERIAL {
+            let value = (declared.address.kind() == "list").then(|| fields.remove(key)).flatten();
+            material.extend(value.map(|value| (key.to_owned(), value)));
+        }
+        let sees = material.get("sees").and_then(Value::as_text).map(a);
         let place = if fields.remove("there").is_some() { THERE } else { HERE };
         let name = fields.remove("name").and_then(|it| it.scalar());
         let access = fields.remove("access").map(|it| ("url".to_owned(), it)).into_iter().collect();
@@ -73,10 +87,14 @@ impl Verbs for Tiny {
         };
         let output =
             |made_of: &str, value| Output { made_of: vec![FieldPath::parse(made_of)], value };
-        let outputs = BTreeMap::from([
+        let mut outputs = BTreeMap::from([
             ("url".to_owned(), output("listen", Some(Value::Format(url)))),
             ("text".to_owned(), output("text", None)),
         ]);
+        let keeps = declared.address.kind() == "backup";
+        if keeps {
+            outputs.insert("id".to_owned(), Output { made_of: Vec::new(), value: None });
+        }
         let lowered = Lowered {
             sort,
             identity: format!("dev/{}{}", declared.address, name.unwrap_or_default()),
@@ -85,6 +103,9 @@ impl Verbs for Tiny {
             access,
             immutable: BTreeSet::from([FieldPath::parse("fixed")]),
             replace: if first { ReplaceOrder::CreateFirst } else { ReplaceOrder::DeleteFirst },
+            material,
+            before_users: keeps,
+            looks_at: sees.into_iter().collect(),
             ..Lowered::default()
         };
         Ok(vec![LoweredPart {
@@ -96,29 +117,56 @@ impl Verbs for Tiny {
         }])
     }
 
-    fn objections(&self, _place: &str, _change: &Change) -> Vec<Invalid> {
-        Vec::new()
+    fn objections(&self, _place: &str, change: &Change) -> Vec<Invalid> {
+        let refused = change.desired.as_ref().and_then(|it| it.material.get("refused"));
+        let why = refused.and_then(Value::as_text);
+        why.map(|why| Invalid::at("refused", why)).into_iter().collect()
     }
 
-    fn can_rehearse(&self, _place: &str, _change: &Change) -> bool {
-        false
+    fn can_rehearse(&self, _place: &str, change: &Change) -> bool {
+        change.desired.as_ref().is_some_and(|it| it.material.contains_key("tried"))
     }
 
     fn ways_back(
         &self,
-        _place: &str,
-        _change: &Change,
-        _rehearsal: Option<&Rehearsal>,
+        place: &str,
+        change: &Change,
+        rehearsal: Option<&Rehearsal>,
     ) -> Vec<WayBack> {
-        Vec::new()
+        if !self.can_rehearse(place, change) {
+            return Vec::new();
+        }
+        let way = rehearsal.and_then(|it| it.facts.get("took")).cloned();
+        let loses = "nothing".to_owned();
+        vec![WayBack { way: way.unwrap_or_default(), not_because: None, loses, takes_ms: None }]
     }
 
-    fn stop(&self, _place: &str, _change: &Change) -> Vec<Operation> {
-        Vec::new()
+    fn stop(&self, _place: &str, change: &Change) -> Vec<Operation> {
+        let live = change.observed.as_ref().map(|it| it.fields.clone()).unwrap_or_default();
+        if live.get("runs") != Some(&Value::Bool(true)) {
+            return Vec::new();
+        }
+        let mut stopped = live.clone();
+        stopped.insert("runs".to_owned(), Value::Bool(false));
+        vec![op(change, "stop", Expects::Content, &stopped).undone_by(op(
+            change,
+            "start",
+            Expects::Content,
+            &live,
+        ))]
     }
 
-    fn start(&self, _place: &str, _change: &Change) -> Vec<Operation> {
-        Vec::new()
+    fn start(&self, _place: &str, change: &Change) -> Vec<Operation> {
+        let desired = change.desired.as_ref().map(|it| it.fields.clone());
+        let fields = desired.or(change.recorded.clone()).unwrap_or_default();
+        let mut stopped = change.recorded.clone().unwrap_or_default();
+        stopped.insert("runs".to_owned(), Value::Bool(false));
+        vec![op(change, "start", Expects::Content, &fields).undone_by(op(
+            change,
+            "stop",
+            Expects::Content,
+            &stopped,
+        ))]
     }
 
     fn steps(
@@ -131,14 +179,19 @@ impl Verbs for Tiny {
         let gate = desired.is_some_and(|it| it.sort == Sort::Gate);
         let to = desired.map(|it| it.fields.clone()).unwrap_or_default();
         let was = change.observed.as_ref().map(|it| it.fields.clone()).unwrap_or_default();
-        let op = |verb: &str, expects, fields: &Fields| {
-            let payload = Fields::from([("fields".to_owned(), Value::Map(fields.clone()))]);
-            Operation::new(verb, format!("{verb} {}", change.target), expects, payload)
-        };
+        let op = |verb: &str, expects, fields: &Fields| op(change, verb, expects, fields);
         let content = Expects::Content;
         let main = match change.action {
             Action::Run if to.contains_key("still") => return Vec::new(),
             Action::Run if gate => op("look", Expects::Anything, &to),
+            Action::Run if change.target.address.kind() == "backup" => {
+                let mut keep = op("keep", Expects::Anything, &to);
+                keep.payload.extend(change.run.clone().unwrap_or_default());
+                if keep.payload.get("due") == Some(&Value::Bool(true)) {
+                    return Vec::new();
+                }
+                return vec![keep];
+            }
             Action::Create => {
                 op("create", Expects::Absent, &to).undone_by(op("delete", content, &to))
             }
@@ -163,12 +216,51 @@ impl Verbs for Tiny {
             sweep.phase = Phase::Prune;
             operations.push(sweep);
         }
-        operations
+        let makes = matches!(change.action, Action::Create | Action::Update);
+        match desired.map(|it| &it.material).filter(|it| makes && !it.is_empty()) {
+            Some(material) => listed(change, material, operations),
+            None => operations,
+        }
     }
 
     fn upgrade(&self, _provider: &str, _form: u32, fields: Fields) -> Upgraded {
         Ok(fields)
     }
+}
+
+/// The operations of a `list`.
+fn listed(change: &Change, material: &Fields, mut operations: Vec<Operation>) -> Vec<Operation> {
+    let to = change.desired.as_ref().map(|it| it.fields.clone()).unwrap_or_default();
+    if material.contains_key("contract") {
+        let mut contract = op(change, "contract", Expects::Content, &to);
+        contract.phase = Phase::Prune;
+        contract.undo = Undo::None { why: "it is gone".to_owned() };
+        let from = material.get("kept").and_then(Value::as_text).unwrap_or("nothing").to_owned();
+        let loses = "what was written since".to_owned();
+        contract.reversible = Reversible::Restorable { from, loses };
+        operations.push(contract);
+    }
+    if material.contains_key("backwards") {
+        operations.reverse();
+    }
+    for operation in &mut operations {
+        if let Some(kept) = material.get("kept").and_then(Value::as_text) {
+            let id = hive_contract::OutputRef { address: a(kept), output: "id".to_owned() };
+            operation.payload.insert("backup".to_owned(), Value::Output(id));
+        }
+        if material.contains_key("quiet") {
+            operation.phase = Phase::Stopped;
+        }
+        operation.notes.extend(change.related.keys().map(|it| format!("sees {it}")));
+        let before = change.before.as_ref().map(|it| it.material.keys().cloned());
+        operation.notes.extend(before.into_iter().flatten().map(|it| format!("had {it}")));
+    }
+    operations
+}
+
+fn op(change: &Change, verb: &str, expects: Expects, fields: &Fields) -> Operation {
+    let payload = Fields::from([("fields".to_owned(), Value::Map(fields.clone()))]);
+    Operation::new(verb, format!("{verb} {}", change.target), expects, payload)
 }
 
 /// What there is, by place and identity.
@@ -487,6 +579,12 @@ impl Playing<'_> {
         let fields = payload["fields"].as_map().expect("fields").clone();
         let key = (step.place.clone(), step.identity.clone());
         let found = self.objects.get(&key);
+        if operation.verb == "keep" {
+            let mut live = found.expect("it is there").clone();
+            live.outputs.insert("id".to_owned(), format!("of {}", self.apply).into());
+            self.objects.insert(key, live.clone());
+            return Outcome::live(live);
+        }
         match operation.expects {
             Expects::Anything => return Outcome::nothing(),
             Expects::Absent => assert!(found.is_none(), "{} is there already", step.target),
