@@ -299,7 +299,7 @@ fn a_person_asks_in_the_providers_words() {
     };
     let plan = world.plan_of(&all, ask(false)).expect("a plan");
     assert_eq!(done(&plan), ["keep backup.b"]);
-    assert_eq!(reasons(&plan, "backup.b"), [Reason::Asked { command: "backup".to_owned() }]);
+    assert_eq!(reasons(&plan, "backup.b"), [Reason::Asked { command: "backup run".to_owned() }]);
     world.play(&plan, Play::On);
     assert_eq!(text(&world, "backup.b", "id").as_deref(), Some("of apply-2"));
     // What is not due is no plan at all.
