@@ -19,6 +19,9 @@ const KINDS: &[(&str, &str)] = &[
     ("check", "check"),
     ("alert", "prometheus"),
     ("notify", "notify"),
+    ("database", "sqlite"),
+    ("migrations", "sqlite"),
+    ("backup", "sqlite"),
 ];
 
 /// Which provider serves which engine: that of a database, or of what a resource is `of`.
@@ -37,6 +40,7 @@ fn connect(name: &str, folder: &Path, settings: &Fields) -> Result<Arc<dyn Provi
         "file" => Arc::new(hive_file::File::connect(folder, settings)?),
         "check" => Arc::new(hive_check::Check::connect(folder, settings)?),
         "notify" => Arc::new(hive_notify::Notify::connect(folder, settings)?),
+        "sqlite" => Arc::new(hive_sqlite::Sqlite::connect(folder, settings)?),
         other => {
             let kind = hive_contract::FailureKind::Invalid;
             return Err(Failure::new(kind, format!("this hive has no provider `{other}`")));
@@ -252,6 +256,17 @@ mod tests {
             protect: false,
             ignore: Vec::new(),
         }
+    }
+
+    #[test]
+    fn every_kind_of_the_language_has_a_provider() {
+        let schema = crate::stack::schema();
+        let top = schema["properties"].as_object().expect("a table");
+        let sections = ["stack", "variables", "defaults", "environment", "platform", "state"];
+        let kinds = top.keys().filter(|it| !sections.contains(&it.as_str()));
+        let served = |kind: &str| KINDS.iter().any(|(it, _)| *it == kind);
+        let without: Vec<_> = kinds.filter(|kind| !served(kind)).collect();
+        assert!(without.is_empty(), "no provider for {without:?}");
     }
 
     #[test]
