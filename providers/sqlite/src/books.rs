@@ -204,19 +204,6 @@ pub(crate) fn history(connection: &Connection, list: &str) -> rusqlite::Result<V
     statement.query_map([list], applied_of)?.collect()
 }
 
-/// One row of a list's history.
-///
-/// # Errors
-/// What SQLite says, or a row that makes no sense.
-pub(crate) fn applied(
-    connection: &Connection,
-    list: &str,
-    number: i64,
-) -> rusqlite::Result<Option<Applied>> {
-    let sql = format!("SELECT {COLUMNS} FROM hive_migrations WHERE list = ?1 AND number = ?2");
-    connection.prepare_cached(&sql)?.query_row(params![list, number], applied_of).optional()
-}
-
 fn applied_of(row: &Row<'_>) -> rusqlite::Result<Applied> {
     let statements: String = row.get(4)?;
     Ok(Applied {

@@ -43,6 +43,23 @@ pub(crate) fn database() -> Fields {
     ])
 }
 
+pub(crate) fn backup(encrypted: bool) -> Fields {
+    let mut fields = Fields::from([
+        ("of".to_owned(), Value::Map(database())),
+        text("database", "database.main"),
+        text("destination", "backups/main"),
+    ]);
+    if encrypted {
+        let recipients = Value::List(vec![Value::text(RECIPIENT)]);
+        let encrypt = Fields::from([("recipients".to_owned(), recipients)]);
+        fields.insert("encrypt".to_owned(), Value::Map(encrypt));
+    }
+    fields
+}
+
+/// The recipient that age's own documentation shows.
+const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
 pub(crate) const ONE: [(&str, &str); 2] = [
     ("0001_orders.up.sql", "CREATE TABLE orders (id INTEGER PRIMARY KEY, total INT NOT NULL);"),
     ("0001_orders.down.sql", "DROP TABLE orders;"),
@@ -77,6 +94,7 @@ impl Fixtures for Files {
         let all: Vec<(&str, &str)> = ONE.into_iter().chain(TWO).collect();
         let fields = match self.kind {
             "database" => database(),
+            "backup" => backup(version == 2),
             _ => Fields::from([
                 text("database", "database.main"),
                 ("of".to_owned(), Value::Map(database())),
@@ -95,6 +113,9 @@ impl Fixtures for Files {
     }
 
     fn trouble(&self, trouble: Trouble) -> Option<Task<'_, ()>> {
+        if self.kind == "backup" {
+            return None;
+        }
         match trouble {
             Trouble::Gone => fs::remove_file(self.path()).expect("removes"),
             Trouble::Malformed => {
@@ -130,6 +151,9 @@ impl Fixtures for Files {
     }
 
     fn witness(&self) -> Option<Task<'_, String>> {
+        if self.kind == "backup" {
+            return None;
+        }
         let mut seen = String::new();
         if self.path().exists() {
             let connection = self.open();
@@ -178,4 +202,11 @@ async fn migrations_conform() {
     let not_offered = conformance::run(&Files::new("migrations")).await.expect("conforms");
     assert_eq!(not_offered[..4], ["replace", "run", "stop and start", "secret"]);
     assert_eq!(not_offered[4..], ["forbidden", "unavailable", "unhealthy", "upgrade"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_conform() {
+    let not_offered = conformance::run(&Files::new("backup")).await.expect("conforms");
+    let not_here = ["replace", "run", "stop and start", "sealed", "secret"];
+    assert_eq!(not_offered[..5], not_here);
 }

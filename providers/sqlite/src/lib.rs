@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
-#![expect(dead_code, reason = "in the making")]
 
+mod backup;
 mod books;
 mod copy;
 mod database;
@@ -9,6 +9,7 @@ mod look;
 mod migrations;
 mod open;
 mod provider;
+mod restore;
 mod rows;
 mod schema;
 mod session;
@@ -17,6 +18,7 @@ mod trouble;
 mod work;
 
 use held::Kept;
+use hive_backup::Backups;
 use hive_contract::{Failure, FailureKind, Fields};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub struct Sqlite {
     settings: Fields,
     system: String,
     base: Arc<Base>,
+    backups: Backups,
 }
 
 /// What all verbs share.
@@ -60,11 +63,13 @@ impl Sqlite {
         let folder = std::path::absolute(folder).map_err(|error| {
             hive_objects::failure("find", &folder.display().to_string(), &error)
         })?;
-        let base = Base { folder, kept: Kept::default() };
-        let system = hive_objects::machine_id();
-        Ok(Self { settings: settings.clone(), system, base: Arc::new(base) })
+        let backups = Backups::new(&folder);
+        let base = Arc::new(Base { folder, kept: Kept::default() });
+        Ok(Self { settings: settings.clone(), system: hive_objects::machine_id(), base, backups })
     }
 }
 
 #[cfg(test)]
 mod conforms;
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,20 @@
 //! The verbs, handed on by kind.
 
+use crate::backup::Copies;
 use crate::database::{self, CLAIM, OF, RELEASE};
 use crate::look::Looks;
 use crate::session::{Step, WAIT_MS};
 use crate::site::Site;
 use crate::work::{Lent, blocking, lend};
-use crate::{Base, DATABASE, FORM, MIGRATIONS, NAME, Sqlite, migrations};
+use crate::{BACKUP, Base, DATABASE, FORM, MIGRATIONS, NAME, Sqlite, migrations, restore};
+use hive_backup::{lower_backup, marked, steps_backup};
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
-    Ask, Change, Context, Declared, Failure, FailureKind, Fields, Invalid, LowerScope, Lowered,
-    Observation, Operation, Outcome, Perform, Place, Provider, Rehearsal, Resolution, Secrets,
-    Task, Value, WayBack,
+    Action, Ask, AskOne, Change, Context, Declared, Failure, FailureKind, Fields, Invalid,
+    LowerScope, Lowered, Observation, Operation, Outcome, Perform, Place, Provider, Rehearsal,
+    Resolution, Secrets, Task, Value, WayBack,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +46,7 @@ impl Provider for Sqlite {
         match declared.address.kind() {
             DATABASE => database::lower::lower(&self.base.folder, declared, scope),
             MIGRATIONS => migrations::lower::lower(&self.base.folder, declared, scope),
+            BACKUP => lower_backup_of_sqlite(&self.base, declared, scope),
             kind => Err(vec![Invalid::at("", format!("SQLite has no {kind}"))]),
         }
     }
@@ -50,15 +54,29 @@ impl Provider for Sqlite {
     fn observe<'a>(
         &'a self,
         ask: &'a Ask,
-        _secrets: &'a Secrets,
+        secrets: &'a Secrets,
     ) -> Task<'a, Result<Observation, Failure>> {
-        let (base, ask) = (Arc::clone(&self.base), ask.clone());
-        Box::pin(blocking(move || Ok(observe(&base, &ask))))
+        let is_backup = |one: &&AskOne| one.target.address.kind() == BACKUP;
+        let base = Arc::clone(&self.base);
+        Box::pin(async move {
+            let backups: Vec<&AskOne> = ask.parts.iter().filter(is_backup).collect();
+            let rest = ask.parts.iter().filter(|one| !is_backup(one)).cloned().collect();
+            let rest = Ask { parts: rest, ..ask.clone() };
+            let mut observation = blocking(move || Ok(observe(&base, &rest))).await?;
+            if !backups.is_empty() {
+                let found = self.backups.observe(&backups, secrets).await;
+                observation.marked.extend(marked(&found, ask.marked.as_ref()));
+                observation.marked.sort_by(|a, b| a.identity.cmp(&b.identity));
+                observation.found.extend(found);
+            }
+            Ok(observation)
+        })
     }
 
     fn objections(&self, change: &Change) -> Vec<Invalid> {
         match change.target.address.kind() {
             MIGRATIONS => migrations::objections(change),
+            DATABASE => restore::steps::objections(change),
             _ => Vec::new(),
         }
     }
@@ -95,9 +113,10 @@ impl Provider for Sqlite {
 
     fn steps(&self, change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Operation> {
         match change.target.address.kind() {
+            DATABASE if change.action == Action::Run => restore::steps::steps(change),
             DATABASE => database::steps::steps(change),
             MIGRATIONS => migrations::steps::steps(change, rehearsal),
-            _ => Vec::new(),
+            _ => steps_backup(change),
         }
     }
 
@@ -106,6 +125,16 @@ impl Provider for Sqlite {
         request: &'a Perform,
         context: &'a Context<'a>,
     ) -> Task<'a, Result<Outcome, Failure>> {
+        if request.target.address.kind() == BACKUP {
+            let base = Arc::clone(&self.base);
+            return Box::pin(async move {
+                let engine = Copies { base, notes: BTreeMap::new() };
+                self.backups.perform(&engine, request, context).await
+            });
+        }
+        if restore::knows(&request.operation.verb) {
+            return Box::pin(restore::perform(self, request, context));
+        }
         let (base, owned) = (Arc::clone(&self.base), request.clone());
         Box::pin(lend(context, request.operation.deadline_ms, move |lent| {
             let site = site(&base, &owned)?;
@@ -125,6 +154,12 @@ impl Provider for Sqlite {
         request: &'a Perform,
         context: &'a Context<'a>,
     ) -> Task<'a, Result<Resolution, Failure>> {
+        if request.target.address.kind() == BACKUP {
+            return Box::pin(self.backups.resolve(request, context));
+        }
+        if restore::knows(&request.operation.verb) {
+            return Box::pin(restore::resolve(self, request, context));
+        }
         let (base, owned) = (Arc::clone(&self.base), request.clone());
         Box::pin(lend(context, RESOLVE_MS, move |lent| {
             let site = site(&base, &owned)?;
@@ -161,6 +196,23 @@ fn observe(base: &Base, ask: &Ask) -> Observation {
         observation.marked.sort_by(|a, b| a.identity.cmp(&b.identity));
     }
     observation
+}
+
+/// A backup of a database that is one of SQLite's.
+fn lower_backup_of_sqlite(
+    base: &Base,
+    declared: &Declared,
+    scope: &LowerScope,
+) -> Result<Lowered, Vec<Invalid>> {
+    let mut wrong = Vec::new();
+    if let Some(of) = declared.fields.get(OF).and_then(Value::as_map) {
+        database::lower::access(&base.folder, of, "of.", &mut wrong);
+    }
+    match lower_backup(declared, scope) {
+        Ok(lowered) if wrong.is_empty() => Ok(lowered),
+        Ok(_) => Err(wrong),
+        Err(more) => Err(wrong.into_iter().chain(more).collect()),
+    }
 }
 
 fn site(base: &Base, request: &Perform) -> Result<Site, Failure> {

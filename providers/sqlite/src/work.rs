@@ -1,6 +1,6 @@
 //! Blocking work that may ask what only its caller knows: the lease's guard, and whether to stop.
 
-use hive_contract::{Context, Event, Failure, FailureKind, Secrets};
+use hive_contract::{Context, Event, Failure, FailureKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -55,21 +55,6 @@ impl Lent {
     pub(crate) fn watch(&self) -> impl FnMut() -> bool + Send + 'static {
         let (stop, deadline) = (Arc::clone(&self.stop), self.deadline);
         move || stop.load(Ordering::Relaxed) || Instant::now() >= deadline
-    }
-
-    /// Work that nobody watches: for a look, or where the caller has no context.
-    #[cfg(test)]
-    pub(crate) fn free() -> Self {
-        let (questions, mut asked) = unbounded_channel();
-        std::thread::spawn(move || {
-            while let Some(question) = asked.blocking_recv() {
-                if let Question::MayWrite(answer) = question {
-                    let _ = answer.send(Ok(()));
-                }
-            }
-        });
-        let deadline = Instant::now() + Duration::from_secs(600);
-        Self { questions, stop: Arc::default(), deadline }
     }
 }
 
@@ -139,17 +124,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 fn unended(error: &tokio::task::JoinError) -> Failure {
     Failure::new(FailureKind::Unavailable, format!("the work did not end: {error}"))
-}
-
-/// The same values for work that cannot borrow them.
-pub(crate) fn owned(secrets: &Secrets, of: &hive_contract::Fields) -> Secrets {
-    let mut copy = Secrets::default();
-    for reference in hive_contract::value::secrets_in(of) {
-        if let Ok(value) = secrets.text(&hive_contract::Value::Secret(reference.clone())) {
-            copy.insert(reference, value);
-        }
-    }
-    copy
 }
 
 /// Now, in milliseconds since 1970.

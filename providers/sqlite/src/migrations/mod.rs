@@ -20,6 +20,7 @@ pub(crate) use look::look;
 pub(crate) use objections::objections;
 pub(crate) use rehearse::{can_rehearse, rehearse};
 pub(crate) use resolve::resolve;
+pub(crate) use up::run_file;
 pub(crate) use ways::ways_back;
 
 use crate::database::{self, CLAIM, RELEASE};

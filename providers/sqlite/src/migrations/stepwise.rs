@@ -151,8 +151,12 @@ fn statements(
                 // Together with how far it is: nobody ever has to guess whether it ran.
                 step.sql(&held.connection, "begin a change of", "BEGIN IMMEDIATE")?;
                 let ran = guarded(step, held, migration, statement);
-                ran.and_then(|()| wrote(step, held, list, &next))
-                    .and_then(|()| step.sql(&held.connection, "write", "COMMIT"))
+                ran.and_then(|()| {
+                    // What half a file leaves is what it left, and nobody's work by hand.
+                    held.leave().map_err(|error| step.trouble("migrate", &error))
+                })
+                .and_then(|_| wrote(step, held, list, &next))
+                .and_then(|()| step.sql(&held.connection, "write", "COMMIT"))
             }
             // It changes nothing that a second time would not: a vacuum, a pragma.
             true => one(&held.connection, statement)
@@ -165,6 +169,7 @@ fn statements(
                 if !held.connection.is_autocommit() {
                     step.sql(&held.connection, "roll back", "ROLLBACK")?;
                 }
+                held.forget();
                 row.error = Some(failure.message.clone());
                 row.error_statement = Some(row.applied);
                 wrote(step, held, list, row)?;

@@ -1,6 +1,6 @@
 //! One file in one transaction, with its history row in it.
 
-use super::effect::{run, stopped};
+use super::effect::{failed, one, run, stopped};
 use super::material::migration_of;
 use super::{BACKUP, SCHEMA, list_of, moved, stepwise, text};
 use crate::books;
@@ -40,6 +40,38 @@ pub(super) fn migrate(step: &Step<'_>) -> Result<Outcome, Failure> {
         held.write(list, row).map_err(bad)?;
         touch(step, held)
     })
+}
+
+/// Runs a file on a copy that nobody else has open, with its history row.
+///
+/// # Errors
+/// What the database says.
+pub(crate) fn run_file(
+    step: &Step<'_>,
+    held: &mut Held,
+    list: &str,
+    migration: &Migration,
+) -> Result<(), Failure> {
+    let bad = |error: rusqlite::Error| step.trouble("migrate a copy of", &error);
+    let mut row = begun(step, held, migration)?;
+    if migration.up.statements.iter().any(stepwise::stands_alone) {
+        for statement in &migration.up.statements {
+            one(&held.connection, statement)
+                .map_err(|error| failed(step.site, &migration.up, statement, &error, None))?;
+        }
+        held.connection.execute_batch("BEGIN IMMEDIATE").map_err(bad)?;
+    } else {
+        held.connection.execute_batch("BEGIN IMMEDIATE").map_err(bad)?;
+        run(step.site, &held.connection, &migration.up)
+            .map_err(|failure| stopped(step, failure))?;
+    }
+    held.leave().map_err(bad)?;
+    row.after = held.schema().map_err(bad)?.fingerprint();
+    row.applied = row.total;
+    row.begun = row.total;
+    row.finished_ms = Some(now_ms());
+    held.write(list, row).map_err(bad)?;
+    held.connection.execute_batch("COMMIT").map_err(bad)
 }
 
 /// Whether the history has it already.

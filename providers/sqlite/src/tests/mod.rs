@@ -1,0 +1,6 @@
+//! Whole lives of databases, seen with SQLite alone.
+
+mod lives;
+mod restores;
+mod troubles;
+mod world;

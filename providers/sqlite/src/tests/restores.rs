@@ -1,0 +1,43 @@
+//! Backups and the way back through them.
+
+use super::world::World;
+use crate::conforms::{ONE, TWO};
+
+fn two() -> Vec<(&'static str, &'static str)> {
+    ONE.into_iter().chain(TWO).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_brings_back_every_row_and_keeps_a_safety_copy() {
+    let world = World::new();
+    world.migrated(&ONE.to_vec()).await;
+    world.sql("INSERT INTO orders VALUES (1, 10), (2, 20), (3, 30)");
+    let then = world.picture();
+    let id = world.backed_up().await;
+    world.sql("DELETE FROM orders WHERE id > 1; INSERT INTO orders VALUES (7, 70)");
+    let now = world.picture();
+    let change = world.restore(&id, &ONE.to_vec()).await;
+    let done = world.apply(&change, None).await.well();
+    assert_eq!(done.requests.len(), 3);
+    assert_eq!(world.picture(), then);
+    let kept = &done.requests[0].1.kept;
+    assert!(kept.starts_with("safety copy "), "{kept}");
+    world.undo(&change, &done).await.expect("goes back");
+    assert_eq!(world.picture(), now);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_file_comes_back_and_is_brought_up() {
+    let world = World::new();
+    world.migrated(&ONE.to_vec()).await;
+    world.sql("INSERT INTO orders VALUES (1, 10)");
+    let id = world.backed_up().await;
+    crate::site::remove(&world.path()).expect("removes");
+    let change = world.restore(&id, &two()).await;
+    let done = world.apply(&change, None).await.well();
+    assert_eq!(done.requests.len(), 2);
+    assert_eq!(world.number("SELECT count(*) FROM orders WHERE status = 'new'"), 1);
+    let live = world.live(&world.list(&two(), "stay")).await;
+    assert_eq!(live.fields["head"].as_text(), Some("0002_status"));
+    assert!(live.mark.is_some() && live.status.ready, "{live:?}");
+}
