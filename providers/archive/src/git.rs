@@ -1,0 +1,127 @@
+//! The program `git`.
+
+use hive_contract::{Failure, FailureKind};
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStderr, Command};
+
+/// How much of what it says on its way is kept.
+const SAID: usize = 2000;
+/// How much of an answer is taken.
+const ANSWER: u64 = 64 << 20;
+
+/// `git` in a folder, without anything that the environment or a repository's own settings could
+/// make it do beside.
+pub(crate) fn command(folder: &Path, arguments: &[&OsStr]) -> Command {
+    let mut command = Command::new("git");
+    for name in [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_NAMESPACE",
+        "GIT_TEMPLATE_DIR",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_CONFIG_COUNT",
+    ] {
+        command.env_remove(name);
+    }
+    command
+        .env("LC_ALL", "C")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        // Objects as they are, not as somebody wants them to look.
+        .env("GIT_NO_REPLACE_OBJECTS", "1")
+        .args(["-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "core.fsmonitor=false"])
+        .arg("-C")
+        .arg(folder)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// Starts it.
+///
+/// # Errors
+/// There is no `git` here.
+pub(crate) fn start(mut command: Command) -> Result<Child, Failure> {
+    command.spawn().map_err(|error| {
+        let kind = match error.kind() {
+            ErrorKind::NotFound => FailureKind::Invalid,
+            ErrorKind::PermissionDenied => FailureKind::Forbidden,
+            _ => FailureKind::Unavailable,
+        };
+        Failure::new(kind, format!("cannot run `git`: {error}"))
+    })
+}
+
+/// What came of a call.
+pub(crate) struct Answer {
+    pub(crate) status: ExitStatus,
+    pub(crate) out: Vec<u8>,
+    pub(crate) said: String,
+}
+
+/// Runs it to its end.
+///
+/// # Errors
+/// It cannot be run.
+pub(crate) async fn run(folder: &Path, arguments: &[&OsStr]) -> Result<Answer, Failure> {
+    let mut child = start(command(folder, arguments))?;
+    let (out, said) = (child.stdout.take(), child.stderr.take());
+    let read = async {
+        let mut bytes = Vec::new();
+        if let Some(out) = out {
+            out.take(ANSWER).read_to_end(&mut bytes).await?;
+        }
+        Ok::<_, std::io::Error>(bytes)
+    };
+    let (out, said) = tokio::join!(read, said_of(said));
+    let ended = child.wait().await;
+    let broken = |error: std::io::Error| {
+        Failure::new(FailureKind::Unavailable, format!("`git` broke off: {error}")).retryable()
+    };
+    Ok(Answer { status: ended.map_err(broken)?, out: out.map_err(broken)?, said })
+}
+
+/// The same where only a good end is an answer.
+///
+/// # Errors
+/// It cannot be run, or refuses; with what it says.
+pub(crate) async fn ask(folder: &Path, arguments: &[&OsStr]) -> Result<Vec<u8>, Failure> {
+    let answer = run(folder, arguments).await?;
+    if answer.status.success() {
+        return Ok(answer.out);
+    }
+    Err(refused(&answer.said))
+}
+
+/// What it said before it refused.
+pub(crate) fn refused(said: &str) -> Failure {
+    let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("without a word");
+    let line = line.strip_prefix("fatal: ").unwrap_or(line);
+    let mut failure = Failure::new(FailureKind::Invalid, format!("`git` refuses: {line}"));
+    failure.diagnosis = said.lines().map(str::to_owned).collect();
+    failure
+}
+
+/// The end of what it says on its way.
+pub(crate) async fn said_of(said: Option<ChildStderr>) -> String {
+    let mut all = Vec::new();
+    if let Some(mut said) = said {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = said.read(&mut buffer).await {
+            all.extend_from_slice(&buffer[..count]);
+            let over = all.len().saturating_sub(SAID);
+            all.drain(..over);
+        }
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
