@@ -20,8 +20,11 @@ const KINDS: &[(&str, &str)] = &[
     ("alert", "prometheus"),
     ("notify", "notify"),
     ("database", "sqlite"),
+    ("database", "postgres"),
     ("migrations", "sqlite"),
+    ("migrations", "postgres"),
     ("backup", "sqlite"),
+    ("backup", "postgres"),
 ];
 
 /// Which provider serves which engine: that of a database, or of what a resource is `of`.
@@ -41,6 +44,7 @@ fn connect(name: &str, folder: &Path, settings: &Fields) -> Result<Arc<dyn Provi
         "check" => Arc::new(hive_check::Check::connect(folder, settings)?),
         "notify" => Arc::new(hive_notify::Notify::connect(folder, settings)?),
         "sqlite" => Arc::new(hive_sqlite::Sqlite::connect(folder, settings)?),
+        "postgres" => Arc::new(hive_postgres::Postgres::connect(folder, settings)?),
         other => {
             let kind = hive_contract::FailureKind::Invalid;
             return Err(Failure::new(kind, format!("this hive has no provider `{other}`")));

@@ -196,12 +196,12 @@ fn engine(fields: &Fields) -> Dialect {
     engine.and_then(Dialect::parse).unwrap_or(Dialect::Sqlite)
 }
 
-/// What is applied: name and checksum.
+/// What is applied: name and checksum, with which each line begins.
 pub(super) fn history(live: &Fields) -> BTreeMap<String, String> {
     let lines = live.get("history").and_then(Value::as_list).unwrap_or_default();
     let one = |line: &str| {
-        let (name, checksum) = line.rsplit_once(' ').unwrap_or((line, ""));
-        (name.to_owned(), checksum.to_owned())
+        let mut words = line.split(' ').map(str::to_owned);
+        (words.next().unwrap_or_default(), words.next().unwrap_or_default())
     };
     lines.iter().filter_map(Value::as_text).map(one).collect()
 }

@@ -214,19 +214,26 @@ impl<'p, 'a> Pen<'p, 'a> {
     fn about_held(&self, action: Action) -> Change {
         let held = self.decision.held.as_ref();
         let identity = held.map_or("", |it| it.part.identity.as_str());
+        // How it is reached stands in no field.
+        let reached = held.is_some_and(|it| !it.part.access.is_empty());
         Change {
             recorded: held.map(|it| it.fields.clone().into_owned()),
             observed: self.decision.live.cloned(),
+            before: reached.then(|| self.recorded_today()).flatten(),
             ..Change::new(self.decision.target.clone(), action, identity)
         }
     }
 
     /// What is recorded, lowered today: for what is made of more than its fields, and for a run.
     fn before(&self, wanted: &Lowered, runs: bool) -> Option<Box<Lowered>> {
-        let held = self.decision.held.as_ref()?;
         if wanted.material.is_empty() && !runs {
             return None;
         }
+        self.recorded_today()
+    }
+
+    fn recorded_today(&self) -> Option<Box<Lowered>> {
+        let held = self.decision.held.as_ref()?;
         let recorded = self.survey.subjects[self.at].recorded?;
         let parts = self.survey.question.verbs.lower(&recorded.declared).ok()?;
         let same = |it: &super::verbs::LoweredPart| {

@@ -5,7 +5,6 @@ mod folder;
 mod location;
 mod open;
 mod pieces;
-mod s3;
 mod store;
 mod sync;
 
@@ -14,7 +13,6 @@ pub use folder::Folder;
 pub use location::{Location, S3Keys, S3Settings, check_key};
 pub use open::{Opened, open};
 pub use pieces::Pieces;
-pub use s3::Bucket;
 pub use store::{Content, Entry, ObjectReader, Objects, Put};
 pub use sync::FolderSync;
 
