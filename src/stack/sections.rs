@@ -222,6 +222,12 @@ pub(crate) const PLATFORM: Keys = Keys {
             "alerts as Prometheus rule files",
             "{ rules = \"rules\" }",
         ),
+        Key::new(
+            "postgres",
+            Type::Table(&POSTGRES),
+            "databases on PostgreSQL servers",
+            "{ tools = \"/usr/lib/postgresql/15/bin\" }",
+        ),
         Key::later("docker", "services as containers"),
         Key::later("kubernetes", "services as Deployments"),
         Key::later("ecs", "services on Amazon ECS"),
@@ -259,6 +265,19 @@ const PROMETHEUS: Keys = Keys {
         Type::Text(Shape::Filled),
         "the folder of the rule files, relative to the stack's folder",
         "\"rules\"",
+    )],
+    one_of: &[],
+    only_with: &[],
+};
+
+const POSTGRES: Keys = Keys {
+    what: "`[platform.postgres]`",
+    keys: &[Key::new(
+        "tools",
+        Type::Text(Shape::Filled),
+        "the folder of `pg_dump` and `pg_restore`, relative to the stack's folder; without it, those \
+         of the server's own version are looked for where systems put them",
+        "\"/usr/lib/postgresql/15/bin\"",
     )],
     one_of: &[],
     only_with: &[],
