@@ -66,6 +66,7 @@ fn migrations(identity: &str, book: &Book) -> Live {
             hive_sql::words::count(drift.len() as u64, "object")
         ));
     }
+    let objects = facts::drift_text(drift.iter().map(|(object, is)| (&**object, &**is)));
     let mut fields = Fields::from([
         ("head".to_owned(), Value::text(head)),
         ("count".to_owned(), Value::Int(count)),
@@ -74,6 +75,7 @@ fn migrations(identity: &str, book: &Book) -> Live {
             "drift".to_owned(),
             Value::Map(drift.into_iter().map(|(key, is)| (key, Value::Text(is))).collect()),
         ),
+        ("objects".to_owned(), Value::Text(objects)),
         ("history".to_owned(), seen::history_value(&book.history)),
     ]);
     let outputs = BTreeMap::from([

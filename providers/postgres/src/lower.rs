@@ -6,6 +6,7 @@ use hive_contract::{
     Declared, FieldPath, Fields, Invalid, LowerScope, Lowered, Output, OutputRef, Value,
 };
 use hive_sql::Fault;
+use hive_sql::facts::AS_MIGRATED;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What of a database's fields says how it is reached.
@@ -62,6 +63,8 @@ pub(crate) fn migrations(declared: &Declared, scope: &LowerScope) -> Result<Lowe
         ("count".to_owned(), Value::Int(count)),
         ("chain".to_owned(), Value::text(list.chain())),
         ("drift".to_owned(), Value::Map(Fields::new())),
+        // An empty table says nothing of what is in the live one: a text does.
+        ("objects".to_owned(), Value::text(AS_MIGRATED)),
     ]);
     let made_of = |field: &str| vec![FieldPath::new([field])];
     let head = Some(Value::text(list.head()));

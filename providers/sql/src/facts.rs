@@ -12,6 +12,16 @@ pub fn fingerprint(facts: &Facts) -> String {
     Fingerprint::of(facts).as_str().to_owned()
 }
 
+/// The same in one text, for comparing: [`AS_MIGRATED`], or a line for each object that is not.
+pub fn drift_text<'a>(drift: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let lines: Vec<String> =
+        drift.into_iter().map(|(object, words)| format!("{object}: {words}")).collect();
+    if lines.is_empty() { AS_MIGRATED.to_owned() } else { lines.join("\n") }
+}
+
+/// What [`drift_text`] says where nothing was changed by hand.
+pub const AS_MIGRATED: &str = "as migrated";
+
 /// What is not as the last migration left it: object → in words what is other.
 pub fn drift(recorded: &Facts, live: &Facts) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();

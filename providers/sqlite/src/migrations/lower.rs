@@ -4,6 +4,7 @@ use super::material::Material;
 use crate::database::OF;
 use crate::database::lower::{access, identity};
 use hive_contract::{Declared, FieldPath, Fields, Invalid, LowerScope, Lowered, Output, Value};
+use hive_sql::facts::drift_text;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -69,10 +70,14 @@ pub(crate) fn lower(
 
 /// The managed fields: of the same size however long the list is.
 pub(crate) fn fields(head: &str, count: usize, chain: String, drift: Fields) -> Fields {
+    let words = drift.iter().map(|(object, it)| (&**object, it.as_text().unwrap_or_default()));
+    let objects = drift_text(words);
     Fields::from([
         ("head".to_owned(), Value::text(head)),
         ("count".to_owned(), Value::Int(i64::try_from(count).unwrap_or(i64::MAX))),
         ("chain".to_owned(), Value::Text(chain)),
         ("drift".to_owned(), Value::Map(drift)),
+        // An empty table says nothing of what is in the live one: a text does.
+        ("objects".to_owned(), Value::Text(objects)),
     ])
 }
