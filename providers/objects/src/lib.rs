@@ -5,6 +5,7 @@ mod folder;
 mod location;
 mod open;
 mod pieces;
+mod s3;
 mod store;
 mod sync;
 
@@ -13,6 +14,7 @@ pub use folder::Folder;
 pub use location::{Location, S3Keys, S3Settings, check_key};
 pub use open::{Opened, open};
 pub use pieces::Pieces;
+pub use s3::Bucket;
 pub use store::{Content, Entry, ObjectReader, Objects, Put};
 pub use sync::FolderSync;
 

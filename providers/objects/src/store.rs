@@ -2,7 +2,8 @@
 
 use crate::folder::Folder;
 use crate::location::{Location, S3Settings, check_key};
-use hive_contract::{Failure, FailureKind};
+use crate::s3::Bucket;
+use hive_contract::Failure;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -12,6 +13,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 pub enum Objects {
     /// Files below a folder.
     Folder(Folder),
+    /// Objects below a prefix in a bucket.
+    Bucket(Bucket),
 }
 
 /// What came of writing an object that may not be there yet.
@@ -68,10 +71,8 @@ impl Objects {
     pub async fn open(location: &Location, settings: &S3Settings) -> Result<Self, Failure> {
         Ok(match location {
             Location::Folder(path) => Self::Folder(Folder::new(path)),
-            Location::Bucket { .. } => {
-                let _ = settings;
-                let message = format!("`{location}` is a bucket, which this hive cannot open yet");
-                return Err(Failure::new(FailureKind::Invalid, message));
+            Location::Bucket { name, prefix } => {
+                Self::Bucket(Bucket::open(name, prefix, settings).await?)
             }
         })
     }
@@ -80,6 +81,7 @@ impl Objects {
     pub fn shown(&self) -> &str {
         match self {
             Self::Folder(folder) => folder.shown(),
+            Self::Bucket(bucket) => bucket.shown(),
         }
     }
 
@@ -91,6 +93,7 @@ impl Objects {
     pub async fn probe(&self) -> Result<(), Failure> {
         match self {
             Self::Folder(folder) => folder.probe().await,
+            Self::Bucket(bucket) => bucket.probe().await,
         }
     }
 
@@ -102,6 +105,7 @@ impl Objects {
         check_key(key)?;
         match self {
             Self::Folder(folder) => folder.put_new(key, bytes),
+            Self::Bucket(bucket) => bucket.put_new(key, bytes).await,
         }
     }
 
@@ -114,6 +118,7 @@ impl Objects {
         check_key(key)?;
         match self {
             Self::Folder(folder) => folder.put_over(key, bytes, version),
+            Self::Bucket(bucket) => bucket.put_over(key, bytes, version).await,
         }
     }
 
@@ -131,6 +136,7 @@ impl Objects {
         check_key(key)?;
         match self {
             Self::Folder(folder) => folder.put_stream(key, reader).await,
+            Self::Bucket(bucket) => bucket.put_stream(key, reader).await,
         }
     }
 
@@ -142,6 +148,7 @@ impl Objects {
         check_key(key)?;
         match self {
             Self::Folder(folder) => folder.get(key, limit).await,
+            Self::Bucket(bucket) => bucket.get(key, limit).await,
         }
     }
 
@@ -153,6 +160,7 @@ impl Objects {
         check_key(key)?;
         match self {
             Self::Folder(folder) => folder.get_stream(key).await,
+            Self::Bucket(bucket) => bucket.get_stream(key).await,
         }
     }
 
@@ -164,6 +172,7 @@ impl Objects {
         check_key(key)?;
         match self {
             Self::Folder(folder) => folder.head(key).await,
+            Self::Bucket(bucket) => bucket.head(key).await,
         }
     }
 
@@ -174,6 +183,7 @@ impl Objects {
     pub async fn list(&self, prefix: &str) -> Result<Vec<Entry>, Failure> {
         match self {
             Self::Folder(folder) => folder.list(prefix).await,
+            Self::Bucket(bucket) => bucket.list(prefix).await,
         }
     }
 
@@ -185,6 +195,7 @@ impl Objects {
         check_key(key)?;
         match self {
             Self::Folder(folder) => folder.delete(key).await,
+            Self::Bucket(bucket) => bucket.delete(key).await,
         }
     }
 
@@ -196,6 +207,7 @@ impl Objects {
     pub async fn sweep(&self, before_ms: i64) -> Result<usize, Failure> {
         match self {
             Self::Folder(folder) => folder.sweep(before_ms).await,
+            Self::Bucket(bucket) => bucket.sweep(before_ms).await,
         }
     }
 }
