@@ -170,6 +170,8 @@ pub struct Report {
     pub failures: Vec<(u32, Target, Failure)>,
     /// Each undo that failed.
     pub undo_failures: Vec<(u32, Target, Failure)>,
+    /// What stays though the rest was taken back: number, whose, in the plan's words.
+    pub stays: Vec<(u32, Target, String)>,
     /// What went wrong for a reason outside of any step.
     pub halted_because: Option<String>,
     /// Secrets whose value is another than the plan saw.

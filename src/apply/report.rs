@@ -1,6 +1,6 @@
 //! How an apply ended, read from its journal.
 
-use super::back::point_of_no_return;
+use super::back::{acted, point_of_no_return};
 use super::model::Report;
 use super::work::Work;
 use crate::plan::{OnFailure, SecretSeen};
@@ -22,6 +22,7 @@ pub(super) fn report(
         snapshot,
         failures: each(work, replay, |it| it.failure.as_ref()),
         undo_failures: each(work, replay, |it| it.undo_failure.as_ref()),
+        stays: stays(work, replay, ending),
         halted_because: halted_because(work, replay, ending),
         moved_secrets: moved_secrets(work, replay).into_iter().collect(),
         kept: kept(replay),
@@ -39,6 +40,16 @@ fn each<'r>(
         Some((*number, target, failure(record)?.clone()))
     });
     steps.collect()
+}
+
+/// What was done and nothing takes back, where the rest is.
+fn stays(work: &Work<'_>, replay: &Replay, ending: Ending) -> Vec<(u32, Target, String)> {
+    if ending != Ending::RolledBack {
+        return Vec::new();
+    }
+    let steps = replay.steps.iter().filter(|(number, record)| acted(work, **number, record));
+    let steps = steps.filter_map(|(number, _)| work.step(*number).ok()).filter(|it| it.stays());
+    steps.map(|it| (it.number, it.target.clone(), it.operation.title.clone())).collect()
 }
 
 fn halted_because(work: &Work<'_>, replay: &Replay, ending: Ending) -> Option<String> {

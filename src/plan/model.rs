@@ -2,7 +2,7 @@
 
 use hive_contract::{
     Action, Address, Declared, Difference, Expects, FieldPath, Fields, Fingerprint, Operation,
-    Place, Reason, Target, Undo, Value, WayBack,
+    Place, Reason, Reversible, Target, Undo, Value, WayBack,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -393,6 +393,14 @@ impl Step {
             && !self.acts
             && self.operation.expects == Expects::Anything
             && self.operation.undo == Undo::Nothing
+    }
+
+    /// Whether nothing is lost by it and nothing takes it back, as an expand migration that the
+    /// version before runs on too: it stays when the rest is taken back.
+    pub fn stays(&self) -> bool {
+        let undone = matches!(self.operation.undo, Undo::By(_));
+        let looks = self.action == Action::Run && !self.acts;
+        !undone && !looks && self.operation.reversible == Reversible::Reversible
     }
 }
 

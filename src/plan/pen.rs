@@ -224,9 +224,9 @@ impl<'p, 'a> Pen<'p, 'a> {
         }
     }
 
-    /// What is recorded, lowered today: for what is made of more than its fields, and for a run.
+    /// What is recorded, lowered today: for what is more than its fields, and for a run.
     fn before(&self, wanted: &Lowered, runs: bool) -> Option<Box<Lowered>> {
-        if wanted.material.is_empty() && !runs {
+        if wanted.material.is_empty() && wanted.access.is_empty() && !runs {
             return None;
         }
         self.recorded_today()

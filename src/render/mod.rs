@@ -30,6 +30,7 @@ pub mod status;
 pub mod style;
 pub mod trying;
 pub mod value;
+mod way_back;
 pub mod words;
 
 #[cfg(test)]

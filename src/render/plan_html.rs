@@ -220,11 +220,12 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::samples::{adversarial, golden, release};
+    use crate::render::samples::{adversarial, golden, migrating, release};
 
     #[test]
     fn a_release() {
         golden("plan/release.html", &html(&release(), &About::default()));
+        golden("plan/migrating.html", &html(&migrating(), &About::default()));
     }
 
     #[test]

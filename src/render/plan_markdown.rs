@@ -238,11 +238,12 @@ fn short(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::samples::{adversarial, empty, golden, huge, release};
+    use crate::render::samples::{adversarial, empty, golden, huge, migrating, release};
 
     #[test]
     fn a_release() {
         golden("plan/release.md", &markdown(&release(), &About::default()));
+        golden("plan/migrating.md", &markdown(&migrating(), &About::default()));
         golden("plan/empty.md", &markdown(&empty(), &About::default()));
     }
 

@@ -199,7 +199,7 @@ fn summary(reading: &Reading, style: Style, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::samples::{adversarial, empty, golden, release};
+    use crate::render::samples::{adversarial, empty, golden, migrating, release};
 
     fn about() -> About {
         About {
@@ -218,6 +218,11 @@ mod tests {
         golden("plan/release-80.txt", &text(&plan, &about(), Style { colour: false, width: 80 }));
         golden("plan/release-40.txt", &text(&plan, &about(), Style { colour: false, width: 40 }));
         golden("plan/release.ansi", &text(&plan, &about(), Style { colour: true, width: 80 }));
+    }
+
+    #[test]
+    fn a_release_with_data() {
+        golden("plan/migrating.txt", &text(&migrating(), &about(), Style::PLAIN));
     }
 
     #[test]

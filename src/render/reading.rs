@@ -5,12 +5,11 @@
 use super::clean::{clean, clean_lines};
 use super::site::Site;
 use super::value;
+use super::way_back;
 use super::words;
 use crate::plan::{Command, OnFailure, Plan, PlannedChange, SecretSeen, Step};
 use hive_contract::path::{get, leaves};
-use hive_contract::{
-    Action, Address, Difference, FieldPath, Fields, OutputRef, Reason, Reversible, Undo, Value,
-};
+use hive_contract::{Action, Address, Difference, FieldPath, Fields, OutputRef, Reason, Value};
 use std::collections::BTreeMap;
 
 /// What is known about a plan beside the plan itself.
@@ -39,7 +38,8 @@ pub struct Reading {
     pub rows: Vec<Row>,
     /// What guards the next apply, where that changes.
     pub guards: Vec<FieldRow>,
-    /// The way back, once for each side of the point of no return.
+    /// The way back, once for each side of the point of no return; then of each change that says
+    /// some, which ways there are.
     pub way_back: Vec<(String, Vec<String>)>,
     /// What a reviewer should know.
     pub lints: Vec<String>,
@@ -139,7 +139,7 @@ pub fn read(plan: &Plan, about: &About) -> Reading {
         notes: about.notes.iter().map(|it| clean(it)).collect(),
         rows: rows(plan),
         guards: guards(plan),
-        way_back: way_back(plan),
+        way_back: way_back::read(plan),
         lints: lints(plan).iter().map(|it| about.site.complete(it)).collect(),
         left_out: plan.left_out.iter().map(|(it, action)| format!("{it} ({action})")).collect(),
         secrets: plan.secrets.iter().map(|(it, seen)| secret(it, *seen)).collect(),
@@ -233,7 +233,8 @@ fn shows_fields(plan: &Plan, change: &PlannedChange) -> Option<u32> {
 
 fn step_row(plan: &Plan, step: &Step, change: Option<&PlannedChange>, replaces: bool) -> Row {
     let mut what = vec![clean(&step.operation.title)];
-    what.retain(|title| !title.is_empty());
+    what.extend(step.operation.notes.iter().map(|it| clean(it)));
+    what.retain(|words| !words.is_empty());
     what.extend(change.into_iter().flat_map(telling_reasons));
     Row {
         number: Some(step.number),
@@ -241,9 +242,10 @@ fn step_row(plan: &Plan, step: &Step, change: Option<&PlannedChange>, replaces: 
         action: if replaces { Action::Replace } else { step.action },
         what,
         takes: step.operation.takes_ms.map(|ms| format!("about {}", words::span(ms))),
-        back: hard_to_take_back(step),
+        back: way_back::hard(plan, step),
         fields: Vec::new(),
-        no_return: (plan.point_of_no_return == Some(step.number)).then(|| why_no_return(step)),
+        no_return: (plan.point_of_no_return == Some(step.number))
+            .then(|| way_back::why_none(plan, step)),
     }
 }
 
@@ -261,28 +263,6 @@ fn telling_reasons(change: &PlannedChange) -> Vec<String> {
         }
     }
     told
-}
-
-fn hard_to_take_back(step: &Step) -> Option<String> {
-    match &step.operation.reversible {
-        Reversible::Reversible => None,
-        Reversible::Restorable { from, loses } => {
-            Some(format!("restorable from {}, loses {}", clean(from), clean(loses)))
-        }
-        Reversible::Irreversible { why } => Some(format!("irreversible: {}", clean(why))),
-    }
-}
-
-fn why_no_return(step: &Step) -> String {
-    match &step.operation.reversible {
-        Reversible::Restorable { loses, .. } => {
-            format!("undoing what follows loses {}", clean(loses))
-        }
-        Reversible::Irreversible { why } => {
-            format!("what follows cannot be taken back: {}", clean(why))
-        }
-        Reversible::Reversible => "what follows cannot be taken back".to_owned(),
-    }
 }
 
 fn fields(plan: &Plan, change: &PlannedChange, knows: value::Knows<'_>) -> Vec<FieldRow> {
@@ -518,52 +498,6 @@ fn guards(plan: &Plan) -> Vec<FieldRow> {
         });
     }
     rows
-}
-
-fn way_back(plan: &Plan) -> Vec<(String, Vec<String>)> {
-    if plan.steps.is_empty() {
-        return Vec::new();
-    }
-    let Some(first) = plan.point_of_no_return else {
-        return vec![("way back".to_owned(), undone(plan, u32::MAX))];
-    };
-    let mut ways = Vec::new();
-    let before = undone(plan, first);
-    if !before.is_empty() {
-        ways.push((format!("way back before step {first}"), before));
-    }
-    ways.push((format!("after step {first}"), by_hand(plan, first)));
-    ways
-}
-
-fn undone(plan: &Plan, below: u32) -> Vec<String> {
-    let mut back: Vec<String> = plan
-        .rollback
-        .iter()
-        .filter(|undo| undo.of < below)
-        .map(|undo| format!("{} {}", undo.of, clean(&undo.operation.title)))
-        .collect();
-    back.extend(plan.steps.iter().filter(|step| step.number < below).filter_map(|step| {
-        match &step.operation.undo {
-            Undo::None { why } => Some(format!("{} stays: {}", step.number, clean(why))),
-            _ => None,
-        }
-    }));
-    if back.is_empty() && below == u32::MAX {
-        back.push("nothing to take back".to_owned());
-    }
-    back
-}
-
-fn by_hand(plan: &Plan, from: u32) -> Vec<String> {
-    let mut back: Vec<String> = plan
-        .steps
-        .iter()
-        .filter(|step| step.number >= from)
-        .filter_map(|step| Some(format!("{} {}", step.number, hard_to_take_back(step)?)))
-        .collect();
-    back.insert(0, "by hand".to_owned());
-    back
 }
 
 fn lints(plan: &Plan) -> Vec<String> {

@@ -25,6 +25,14 @@ pub fn text(report: &Report, plan: Option<&Plan>, site: &Site, style: Style) -> 
     for failure in &report.undo_failures {
         failed(failure, "could not be taken back", true, style, &mut out);
     }
+    for (step, target, title) in &report.stays {
+        Line::new()
+            .with(Paint::Dim, format!("{step:>2}  "))
+            .with(Paint::Bold, target.to_string())
+            .with(Paint::Note, "  stays: ")
+            .plain(clean(title))
+            .write(&mut out, style, 6);
+    }
     kept(report, plan, style, &mut out);
     for secret in &report.moved_secrets {
         Line::new()
@@ -52,11 +60,9 @@ fn headline(report: &Report, plan: Option<&Plan>) -> Line {
     let (paint, word, more) = match report.ending {
         Ending::Applied => (Paint::Good, "applied", steps),
         Ending::RolledBack if went_back_as_asked(report) => {
-            (Paint::Good, "went back, as asked", ": all that was begun is as before".to_owned())
+            (Paint::Good, "went back, as asked", as_before(report))
         }
-        Ending::RolledBack => {
-            (Paint::Bad, "failed, and rolled back", ": all that was begun is as before".to_owned())
-        }
+        Ending::RolledBack => (Paint::Bad, "failed, and rolled back", as_before(report)),
         Ending::Halted => {
             let why = report.halted_because.as_deref().map(|it| format!("{}; ", clean(it)));
             let more = format!(": {}what was begun is left as it is", why.unwrap_or_default());
@@ -77,6 +83,11 @@ fn headline(report: &Report, plan: Option<&Plan>) -> Line {
         None => line,
     }
     .with(Paint::Dim, format!("  (apply {})", clean(&report.apply)))
+}
+
+fn as_before(report: &Report) -> String {
+    let but = if report.stays.is_empty() { "" } else { ", but for what may stay" };
+    format!(": all that was begun is as before{but}")
 }
 
 /// Whether nothing failed, and somebody wanted it back.
@@ -164,10 +175,18 @@ struct ReportJson<'a> {
     snapshot: Option<u64>,
     failures: Vec<FailureJson<'a>>,
     undo_failures: Vec<FailureJson<'a>>,
+    stays: Vec<StaysJson<'a>>,
     halted_because: Option<&'a str>,
     moved_secrets: &'a [String],
     kept: &'a BTreeMap<u32, String>,
     frozen: bool,
+}
+
+#[derive(Serialize)]
+struct StaysJson<'a> {
+    step: u32,
+    target: &'a Target,
+    title: &'a str,
 }
 
 #[derive(Serialize)]
@@ -189,11 +208,16 @@ pub fn json(report: &Report) -> String {
         snapshot: report.snapshot,
         failures: report.failures.iter().map(failure_json).collect(),
         undo_failures: report.undo_failures.iter().map(failure_json).collect(),
+        stays: report.stays.iter().map(stays_json).collect(),
         halted_because: report.halted_because.as_deref(),
         moved_secrets: &report.moved_secrets,
         kept: &report.kept,
         frozen: report.frozen,
     })
+}
+
+fn stays_json((step, target, title): &(u32, Target, String)) -> StaysJson<'_> {
+    StaysJson { step: *step, target, title }
 }
 
 fn failure_json((step, target, failure): &(u32, Target, Failure)) -> FailureJson<'_> {

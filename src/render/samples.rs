@@ -8,7 +8,7 @@ use crate::plan::{
 use crate::stack::{At, Problem};
 use hive_contract::{
     Action, Difference, Event, Expects, Failure, FailureKind, FieldPath, Fields, Fingerprint,
-    Operation, OutputRef, Place, Reason, Reversible, Target, Undo, Value,
+    Operation, OutputRef, Place, Reason, Reversible, Target, Undo, Value, WayBack,
 };
 use hive_state::Ending;
 use std::collections::{BTreeMap, BTreeSet};
@@ -262,6 +262,54 @@ pub(crate) fn release() -> Plan {
     plan
 }
 
+/// A release with data, as in the design's section 11.
+pub(crate) fn migrating() -> Plan {
+    let mut plan = empty();
+    let dependency = |of: &str| Reason::Dependency { address: of.parse().expect("address") };
+    let because =
+        |change: PlannedChange, of: &str| PlannedChange { reasons: vec![dependency(of)], ..change };
+    plan.steps = vec![
+        step(1, "backup.main", Action::Run, "back up database.main", Some(120_000)),
+        step(2, "migrations.main", Action::Update, "0007_add_status", Some(1_200)),
+        step(3, "service.api", Action::Update, "roll 8 replicas, one at a time", Some(95_000)),
+        step(4, "migrations.main", Action::Update, "0008_drop_old_status", Some(40)),
+    ];
+    plan.steps[0].acts = true;
+    plan.steps[1].operation.notes =
+        vec!["expand".to_owned(), "rehearsed in 1.2 s, longest lock 8 ms".to_owned()];
+    let contract = &mut plan.steps[3].operation;
+    contract.notes = vec!["contract".to_owned()];
+    contract.undo = Undo::None { why: "it takes away what the version before uses".to_owned() };
+    contract.reversible = Reversible::Restorable {
+        from: "the backup of backup.main before it".to_owned(),
+        loses: "what was written since".to_owned(),
+    };
+    plan.point_of_no_return = Some(4);
+    plan.rollback = vec![undo(3, "roll back to api:1.4.2, 7 replicas")];
+    plan.changes = vec![
+        because(change("backup.main", Action::Run, &[1], Vec::new()), "migrations.main"),
+        change("migrations.main", Action::Update, &[2, 4], Vec::new()),
+        change("service.api", Action::Update, &[3], Vec::new()),
+    ];
+    let way = |way: &str, not_because: Option<&str>, loses: &str, takes_ms| WayBack {
+        way: way.to_owned(),
+        not_because: not_because.map(str::to_owned),
+        loses: loses.to_owned(),
+        takes_ms,
+    };
+    let not = "it does not run behind `0008_drop_old_status`";
+    plan.ways = [(
+        target("migrations.main"),
+        vec![
+            way("previous version", Some(not), "nothing", None),
+            way("down scripts", Some("`0008_drop_old_status` is irreversible"), "all", None),
+            way("restore", None, "what was written since the backup", Some(240_000)),
+        ],
+    )]
+    .into();
+    plan
+}
+
 /// What somebody writes who wants to deceive a reviewer.
 pub(crate) const EVIL: &str = "x\u{1b}[2J\u{1b}[31m</code></pre><script>alert(1)</script> | `` ```` @octocat #1 \
      ![p](http://evil.example/p.png) [l](javascript:alert(1)) <img src=x onerror=alert(1)> \u{202e}gnp.exe \r\n next";
@@ -279,6 +327,10 @@ pub(crate) fn adversarial() -> Plan {
     for undo in &mut plan.rollback {
         undo.operation.title = EVIL.to_owned();
     }
+    let evil = || EVIL.to_owned();
+    plan.steps[0].operation.notes = vec![evil()];
+    let way = |not_because| WayBack { way: evil(), not_because, loses: evil(), takes_ms: None };
+    plan.ways = [(target("service.api"), vec![way(None), way(Some(evil()))])].into();
     for change in &mut plan.changes {
         change.differences = vec![
             Difference {
@@ -437,6 +489,7 @@ pub(crate) fn report() -> Report {
         snapshot: Some(42),
         failures: vec![(3, target("service.api"), unhealthy())],
         undo_failures: Vec::new(),
+        stays: Vec::new(),
         halted_because: None,
         moved_secrets: vec!["env:TOKEN".to_owned()],
         kept: [(1, "12 tests passed\n".to_owned())].into(),
