@@ -5,6 +5,9 @@
 mod conforms;
 #[path = "kind/lowers.rs"]
 mod lowers;
+#[cfg(feature = "real-parts")]
+#[path = "kind/minio.rs"]
+mod minio;
 #[path = "kind/runs.rs"]
 mod runs;
 #[path = "kind/toy.rs"]
