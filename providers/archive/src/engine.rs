@@ -1,7 +1,7 @@
 //! What the common verbs ask of an engine.
 
 use crate::place::{Of, Sort};
-use crate::{folder, repository};
+use crate::{clone, folder, repository};
 use hive_backup::{Contents, Engine, Job, Plain, Proof, Settings, Sink};
 use hive_contract::{Failure, Task};
 use hive_sql::manifest::Manifest;
@@ -43,7 +43,7 @@ impl Engine for Archives<'_> {
             let token = job.request.token.as_str();
             match of.sort {
                 Sort::Folder => folder::prove(self.stack, token, manifest, plain).await,
-                Sort::Repository => repository::prove(self.stack, token, manifest, plain).await,
+                Sort::Repository => clone::prove(self.stack, token, manifest, plain).await,
             }
         })
     }

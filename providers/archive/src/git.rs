@@ -1,7 +1,6 @@
 //! The program `git`.
 
 use hive_contract::{Failure, FailureKind};
-use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -14,8 +13,8 @@ const SAID: usize = 2000;
 const ANSWER: u64 = 64 << 20;
 
 /// `git` in a folder, without anything that the environment or a repository's own settings could
-/// make it do beside.
-pub(crate) fn command(folder: &Path, arguments: &[&OsStr]) -> Command {
+/// make it do beside. It looks for the repository as `git` does.
+pub(crate) fn at(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("git");
     for name in [
         "GIT_DIR",
@@ -34,8 +33,9 @@ pub(crate) fn command(folder: &Path, arguments: &[&OsStr]) -> Command {
     command
         .env("LC_ALL", "C")
         .env("GIT_TERMINAL_PROMPT", "0")
-        // Objects as they are, not as somebody wants them to look.
+        // Objects as they are, not as somebody wants them to look, and none from elsewhere.
         .env("GIT_NO_REPLACE_OBJECTS", "1")
+        .env("GIT_LFS_SKIP_SMUDGE", "1")
         .args(["-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "core.fsmonitor=false"])
         .arg("-C")
         .arg(folder)
@@ -44,6 +44,13 @@ pub(crate) fn command(folder: &Path, arguments: &[&OsStr]) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    command
+}
+
+/// `git` for exactly this repository, by the folder that holds its objects.
+pub(crate) fn of(git_dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = at(git_dir, arguments);
+    command.env("GIT_DIR", git_dir);
     command
 }
 
@@ -73,8 +80,8 @@ pub(crate) struct Answer {
 ///
 /// # Errors
 /// It cannot be run.
-pub(crate) async fn run(folder: &Path, arguments: &[&OsStr]) -> Result<Answer, Failure> {
-    let mut child = start(command(folder, arguments))?;
+pub(crate) async fn run(command: Command) -> Result<Answer, Failure> {
+    let mut child = start(command)?;
     let (out, said) = (child.stdout.take(), child.stderr.take());
     let read = async {
         let mut bytes = Vec::new();
@@ -95,8 +102,8 @@ pub(crate) async fn run(folder: &Path, arguments: &[&OsStr]) -> Result<Answer, F
 ///
 /// # Errors
 /// It cannot be run, or refuses; with what it says.
-pub(crate) async fn ask(folder: &Path, arguments: &[&OsStr]) -> Result<Vec<u8>, Failure> {
-    let answer = run(folder, arguments).await?;
+pub(crate) async fn ask(command: Command) -> Result<Vec<u8>, Failure> {
+    let answer = run(command).await?;
     if answer.status.success() {
         return Ok(answer.out);
     }

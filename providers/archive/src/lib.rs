@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bundle;
+mod clone;
 mod engine;
 mod folder;
 mod git;

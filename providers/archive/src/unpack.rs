@@ -1,8 +1,8 @@
 //! A backup laid out as a folder: beside, compared, and then in its place.
 
+use crate::clone::{self, Cloned};
 use crate::folder::{self, Cut, Laid, blocking};
 use crate::place::{Of, Sort};
-use crate::repository::{self, Cloned};
 use crate::scratch::this_try;
 use crate::steps::{ID, TO};
 use crate::{Archive, lay};
@@ -200,14 +200,10 @@ impl Unpack<'_> {
                 }
             }
             Sort::Repository => {
-                let cloned =
-                    repository::cloned(&self.beside, &content, &self.manifest, plain).await?;
+                let cloned = clone::restored(&self.beside, &content, &self.manifest, plain).await?;
                 match cloned {
                     Cloned::Refused(why) => Some(why),
-                    Cloned::Whole(wrong) if wrong.is_empty() => {
-                        repository::forget_origin(&content).await?;
-                        None
-                    }
+                    Cloned::Whole(wrong) if wrong.is_empty() => None,
                     Cloned::Whole(wrong) => Some(wrong.join("; ")),
                 }
             }
@@ -251,9 +247,7 @@ impl Unpack<'_> {
     async fn other_than_backup(&self) -> Result<Option<String>, Failure> {
         match self.sort {
             Sort::Folder => self.differs(self.to.clone()).await,
-            Sort::Repository => {
-                repository::differs(&self.to, &self.manifest, &self.repository).await
-            }
+            Sort::Repository => clone::differs(&self.to, &self.manifest, &self.repository).await,
         }
     }
 

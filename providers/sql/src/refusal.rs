@@ -23,7 +23,12 @@ pub(crate) fn check(dialect: Dialect, script: &Script, faults: &mut Vec<Fault>) 
         }
         match outside_of_transaction(dialect, phrase) {
             Some(what) if script.transactional => {
-                let help = "give it a file of its own with `-- hive: no-transaction` at the top";
+                let help = if what.ends_with("foreign_keys`") {
+                    "take it out: files are applied with foreign keys off, and all of them are \
+                     checked before the end"
+                } else {
+                    "give it a file of its own with `-- hive: no-transaction` at the top"
+                };
                 let message = format!("{what} cannot run inside a transaction");
                 faults.push(at(script, statement, message).help(help));
             }

@@ -57,10 +57,52 @@ async fn a_repository_comes_back_with_all_refs() {
     for _ in 0..2 {
         desk.call(&request, None).await.expect("ends").expect("unpacks");
     }
-    assert_eq!(refs(&desk.path("back.git")), before);
-    assert!(git(&desk.path("back.git"), &["remote"]).is_empty());
+    let back = desk.path("back.git");
+    assert_eq!(refs(&back), before);
+    assert!(git(&back, &["remote"]).is_empty());
     assert!(matches!(desk.resolve(&request).await, Resolution::Done(_)));
-    git(&desk.path("back.git"), &["fsck", "--full"]);
+    git(&back, &["fsck", "--full"]);
+    // It is what it was: with its files, on no branch.
+    assert_eq!(git(&back, &["rev-parse", "--abbrev-ref", "HEAD"]).trim(), "HEAD");
+    assert_eq!(fs::read(back.join("file")).ok(), fs::read(desk.path("data/file")).ok());
+    assert!(git(&back, &["status", "--porcelain", "--ignored"]).is_empty());
+    desk.assert_swept();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_comes_back_as_what_it_was() {
+    let desk = desk().await;
+    let root = desk.path("data");
+    // Two branches on one commit: the bundle does not say which of them it was.
+    git(&root, &["checkout", "-q", "-b", "zebra"]);
+    git(&root, &["branch", "ant"]);
+    let id = desk.back_up().await.expect("backs up");
+    let step = desk.unpack(&id, "back").await;
+    desk.perform(&step).await.expect("unpacks");
+    let back = desk.path("back");
+    assert_eq!(git(&back, &["symbolic-ref", "HEAD"]).trim(), "refs/heads/zebra");
+    // Work in it is not taken back with it.
+    fs::write(back.join("new"), "work").expect("writes");
+    let hive_contract::Undo::By(undo) = &step.undo else { panic!("no undo") };
+    let failure = desk.perform(undo).await.expect_err("was changed");
+    assert_eq!(failure.kind, FailureKind::Moved);
+    fs::remove_file(back.join("new")).expect("removes");
+    desk.perform(undo).await.expect("takes away");
+    assert!(!back.exists());
+    // A folder inside of the repository itself is not taken for a repository.
+    fs::create_dir(root.join("inside")).expect("makes");
+    fs::write(root.join("inside/x"), "x").expect("writes");
+    let failure = desk.perform(&desk.unpack(&id, "data/inside").await).await;
+    assert_eq!(failure.expect_err("is taken").kind, FailureKind::Taken);
+    fs::remove_dir_all(root.join("inside")).expect("removes");
+    git(desk.folder.path(), &["clone", "-q", "--mirror", "data", "bare"]);
+    fs::rename(&root, desk.path("kept")).expect("moves");
+    fs::rename(desk.path("bare"), &root).expect("moves");
+    let id = desk.back_up().await.expect("backs up");
+    desk.verify(&id).await.expect("is equal");
+    desk.perform(&desk.unpack(&id, "back.git").await).await.expect("unpacks");
+    let bare = git(&desk.path("back.git"), &["rev-parse", "--is-bare-repository"]);
+    assert_eq!(bare.trim(), "true");
     desk.assert_swept();
 }
 

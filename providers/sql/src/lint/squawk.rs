@@ -6,7 +6,7 @@ use crate::dialect::Dialect;
 use crate::locks;
 use crate::stage::Stage;
 use squawk_linter::{Linter, Rule};
-use squawk_syntax::SourceFile;
+use squawk_syntax::{Parse, SourceFile};
 
 /// What hive itself sees to, or refuses before.
 const OFF: [Rule; 11] = [
@@ -27,7 +27,7 @@ const OFF: [Rule; 11] = [
 pub(super) fn find(read: &Read<'_>, stage: Stage, sizes: &Sizes) -> Vec<Found> {
     let text = &read.script.text;
     let file = SourceFile::parse(text);
-    let mut found = syntax(read);
+    let mut found = not_understood(read, &file);
     let mut linter = Linter::with_rules(&[], &OFF);
     linter.settings.assume_in_transaction = read.script.transactional;
     if let Some(version) = sizes.server.as_ref().and_then(|text| text.parse().ok()) {
@@ -47,8 +47,11 @@ pub(super) fn find(read: &Read<'_>, stage: Stage, sizes: &Sizes) -> Vec<Found> {
 
 /// What its parser does not understand. PostgreSQL has the last word, so it refuses nothing.
 pub(super) fn syntax(read: &Read<'_>) -> Vec<Found> {
-    let errors = SourceFile::parse(&read.script.text).errors();
-    errors
+    not_understood(read, &SourceFile::parse(&read.script.text))
+}
+
+fn not_understood(read: &Read<'_>, file: &Parse<SourceFile>) -> Vec<Found> {
+    file.errors()
         .iter()
         .map(|error| {
             let start = usize::from(error.range().start());
