@@ -26,6 +26,7 @@ const KINDS: &[(&str, &str)] = &[
     ("migrations", "postgres"),
     ("backup", "sqlite"),
     ("backup", "postgres"),
+    ("backup", "archive"),
 ];
 
 /// Which provider serves which engine: that of a database, or of what a resource is `of`.
@@ -47,6 +48,7 @@ fn connect(name: &str, folder: &Path, settings: &Fields) -> Result<Arc<dyn Provi
         "notify" => Arc::new(hive_notify::Notify::connect(folder, settings)?),
         "sqlite" => Arc::new(hive_sqlite::Sqlite::connect(folder, settings)?),
         "postgres" => Arc::new(hive_postgres::Postgres::connect(folder, settings)?),
+        "archive" => Arc::new(hive_archive::Archive::connect(folder, settings)?),
         other => {
             let kind = hive_contract::FailureKind::Invalid;
             return Err(Failure::new(kind, format!("this hive has no provider `{other}`")));

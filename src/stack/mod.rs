@@ -28,7 +28,7 @@ mod variables;
 
 pub use init::init;
 pub use model::*;
-pub use outline::{Outline, STORE, migration_folders, outline};
+pub use outline::{Outline, STORE, migration_folders, outline, written_in};
 pub use parse::{Parsed, parse};
 pub use read::environments;
 pub use schema::schema;

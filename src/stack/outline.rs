@@ -6,7 +6,7 @@ use super::read::{self, STACK_FILE};
 use super::tree::{self, Node, Table};
 use hive_contract::Address;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The store's folder where a stack says nothing.
 pub const STORE: &str = ".hive";
@@ -71,6 +71,23 @@ pub fn migration_folders(folder: &Path, environment: &str) -> BTreeMap<Address, 
     folders
 }
 
+/// What applies and those who use databases write, as far as the files of the stack say so in plain
+/// text, in any environment: databases, and places of backups.
+pub fn written_in(folder: &Path) -> Vec<PathBuf> {
+    let mut written = Vec::new();
+    for environment in read::environments(folder).into_iter().chain(["stack".to_owned()]) {
+        let Some(table) = table(&folder.join(format!("{environment}.toml"))) else { continue };
+        for (kind, key) in [("database", "path"), ("backup", "destination")] {
+            let resources = table.get(kind).and_then(|it| it.node.table());
+            for resource in resources.into_iter().flat_map(|it| it.values()) {
+                let path = resource.node.table().and_then(|it| it.get(key)?.node.text());
+                written.extend(path.filter(|it| !it.contains("://")).map(|it| folder.join(it)));
+            }
+        }
+    }
+    written
+}
+
 fn table(path: &Path) -> Option<Table> {
     tree::parse(&read::text(path).ok()?, 0, &mut Findings::default())
 }
@@ -91,6 +108,15 @@ mod tests {
         };
         assert_eq!(of("dev"), ["b", "a"]);
         assert_eq!(of("staging+x"), ["b", "c"]);
+    }
+
+    #[test]
+    fn what_is_written_in_any_environment_is_known() {
+        let stack = "[database.a]\npath = \"data/a.db\"\n[backup.a]\ndestination = \"s3://b/x\"\n";
+        let staging = "[backup.a]\ndestination = \"kept\"\n[database.a]\npath = { var = \"x\" }\n";
+        let folder = folder(&[("stack.toml", stack), ("staging.toml", staging)]);
+        let at = |path: &str| folder.path().join(path);
+        assert_eq!(written_in(folder.path()), [at("kept"), at("data/a.db")]);
     }
 
     #[test]

@@ -319,6 +319,33 @@ fn every_stack_is_used_by_a_test_and_every_golden_too() {
 }
 
 #[test]
+fn every_provider_of_the_registry_has_a_room_and_every_room_of_one_a_line() {
+    let registry = fs::read_to_string(root().join("src/registry.rs")).expect("reads");
+    let table = |name: &str| {
+        let from = registry.split(&format!("const {name}: ")).nth(1).expect("a table");
+        let rows = from.split("];").next().expect("it ends").lines();
+        let last = |row: &str| row.rsplit('"').nth(1).map(str::to_owned);
+        rows.skip(1).filter_map(last).collect::<BTreeSet<String>>()
+    };
+    let listed: BTreeSet<String> = table("KINDS").union(&table("ENGINES")).cloned().collect();
+    let rooms = fs::read_dir(root().join("providers")).expect("lists").flatten();
+    let of_provider = |room: &Path| {
+        let code = files(&room.join("src"), ".rs").into_iter().flat_map(|it| code(&it));
+        code.into_iter().any(|(_, line)| line.starts_with("impl Provider for"))
+    };
+    let names: BTreeSet<String> = rooms
+        .map(|it| it.path())
+        .filter(|it| !it.ends_with("contract") && of_provider(it))
+        .map(|it| it.file_name().unwrap_or_default().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(listed, names, "src/registry.rs and the rooms of providers");
+    for name in &names {
+        let connects = registry.contains(&format!("\"{name}\" => Arc::new("));
+        assert!(connects, "`connect` of src/registry.rs has no line for {name}");
+    }
+}
+
+#[test]
 fn every_promise_has_a_patch_that_breaks_it() {
     let patches = files(&root().join("tests/breaks"), ".patch");
     let names: Vec<String> = patches.iter().map(|it| shown(it)).collect();

@@ -67,11 +67,13 @@ struct Clean(PathBuf);
 
 impl Drop for Clean {
     fn drop(&mut self) {
-        for environment in ["dev", "staging"] {
-            let script = format!(
-                "hive unfreeze stacks/quickstart -e {environment}; hive destroy stacks/quickstart -e {environment} -y"
-            );
-            shell(&self.0, &script.replace("; ", " || true; "));
+        for stack in ["stacks/quickstart", "stacks/shop"] {
+            for environment in ["dev", "staging"] {
+                let script = format!(
+                    "hive unfreeze {stack} -e {environment}; hive destroy {stack} -e {environment} -y"
+                );
+                shell(&self.0, &script.replace("; ", " || true; "));
+            }
         }
     }
 }
@@ -83,7 +85,7 @@ fn every_command_of_the_tour_does_what_the_readme_says() {
     let _clean = Clean(folder.path().to_owned());
     let readme = fs::read_to_string(folder.path().join("README.md")).expect("a README");
     let blocks = blocks(&readme);
-    assert!(blocks.len() >= 8, "the tour has only {} blocks", blocks.len());
+    assert!(blocks.len() >= 13, "the tour has only {} blocks", blocks.len());
 
     // The first command, but for the build, which cargo has done.
     let first = shell(folder.path(), "hive apply stacks/quickstart -y");
@@ -94,13 +96,24 @@ fn every_command_of_the_tour_does_what_the_readme_says() {
         assert_eq!(ran.code, block.code, "README.md:{}\n{}\n{ran}", block.line, block.commands);
         said.push(ran.out);
     }
-    let answered = |part: &str, greeting: &str| {
+    let said_by = |part: &str| {
         let at = blocks.iter().position(|it| it.commands.contains(part)).expect("stands there");
-        let said = &said[at];
+        (at, &said[at])
+    };
+    let answered = |part: &str, greeting: &str| {
+        let (at, said) = said_by(part);
         let passed_on = |it: &str| it.starts_with(greeting) && it.ends_with("passed on to you");
         assert!(said.lines().any(passed_on), "README.md:{} {said}", blocks[at].line);
     };
     answered("hive status", "Hello, ");
     answered("s/Hello/Welcome/", "Welcome, ");
     answered("hive restore 1", "Hello, ");
+    let (_, plan) = said_by("hive migrate new");
+    let (backup, migration) = (plan.find("back up database.main"), plan.find("0004_add_note"));
+    assert!(backup.is_some() && migration.is_some(), "{plan}");
+    let (_, back) = said_by("--with-data");
+    assert!(back.contains("1 orders are lost") && back.lines().any(|it| it == "1 tea"), "{back}");
+    let (_, kept) = said_by("ls stacks/shop/data");
+    let backups = kept.lines().filter(|it| it.starts_with("20")).count();
+    assert!(kept.contains("dev.db") && backups >= 3, "{kept}");
 }

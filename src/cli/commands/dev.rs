@@ -28,7 +28,7 @@ pub async fn run(desk: &Desk, args: args::Dev) -> Result<Exit, Ended> {
     let mut following = Following::default();
     loop {
         // Taken before anything is read, so that no change in between is missed.
-        let watch = Watch::of(&folder);
+        let watch = Watch::of(&folder, crate::stack::written_in(&folder));
         let mended = round(desk, &folder, args.parallel).await;
         let again = match mended {
             Ok(Exit::Interrupted) => return Ok(Exit::Interrupted),
