@@ -16,9 +16,17 @@ use hive_contract::{
     Outcome, Perform, Remains, Resolution, Secrets, Target, Value,
 };
 use hive_sql::manifest::{Depth, FORMAT, Kind, Manifest, Verified};
+use hive_sql::words;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often long work is asked whether it shall go on.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it says how far it is.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// The backups of one stack: an engine's provider gives it what is of the kind `backup`.
 #[derive(Clone, Debug)]
@@ -186,7 +194,8 @@ impl Step<'_> {
             guard: self.context.guard,
         };
         let job = self.job(kind)?;
-        let manifest = self.repository.publish(&order, |sink| engine.dump(job, sink)).await?;
+        let publishing = self.repository.publish(&order, |sink| engine.dump(job, sink));
+        let manifest = self.in_time("dumped", publishing).await?;
         if let Some(clock) = manifest.notes.get(CLOCK) {
             self.context.event(Event::warning(clock));
         }
@@ -269,7 +278,8 @@ impl Step<'_> {
             Err(failure) => return Err(failure),
         };
         let found = plain.found();
-        let proof = engine.prove(self.job(manifest.kind)?, manifest, plain).await;
+        let proving = engine.prove(self.job(manifest.kind)?, manifest, plain);
+        let proof = self.in_time("restored", proving).await;
         result.took_ms = took(result.at_ms);
         let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (found, proof) {
@@ -364,6 +374,41 @@ impl Step<'_> {
             Some(there) => format!("{place} is nobody's, of {}", there.of),
         };
         Ok(Resolution::Foreign { found })
+    }
+
+    /// Lets long work go on until its deadline, or until hive is asked to stop: what is dropped has
+    /// published nothing, but its last request may be under way. Says how far it is.
+    async fn in_time<T>(
+        &self,
+        verb: &str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut work = std::pin::pin!(work);
+        let begun = Instant::now();
+        let deadline = Duration::from_millis(self.request.operation.deadline_ms);
+        let mut said = begun;
+        loop {
+            if let Ok(done) = tokio::time::timeout(LOOK_EVERY, work.as_mut()).await {
+                return done;
+            }
+            let title = &self.request.operation.title;
+            if self.context.cancelled() {
+                let failure =
+                    Failure::new(FailureKind::Cancelled, format!("asked to stop: {title}"));
+                return Err(failure.remains(Remains::Unsure));
+            }
+            if begun.elapsed() >= deadline {
+                let span = words::span(self.request.operation.deadline_ms);
+                let message = format!("it took longer than {span}: {title}");
+                let failure = Failure::new(FailureKind::TimedOut, message);
+                return Err(failure.remains(Remains::Unsure));
+            }
+            if said.elapsed() >= SAY_EVERY {
+                said = Instant::now();
+                let moved = self.repository.moved.load(Ordering::Relaxed);
+                self.context.event(Event::info(format!("{} {verb}", words::size(moved))));
+            }
+        }
     }
 
     /// The place is still ours and as the plan saw it.

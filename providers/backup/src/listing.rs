@@ -1,7 +1,7 @@
 //! What backups there are.
 
-use crate::id::BackupId;
-use crate::publish::{ALARM, DATA, MANIFEST};
+use crate::id::{BackupId, now_ms};
+use crate::publish::{ALARM, BEHIND_MS, DATA, MANIFEST};
 use crate::repository::Repository;
 use hive_contract::{Failure, FailureKind, Mark, Token};
 use hive_objects::{Entry, Put};
@@ -78,9 +78,12 @@ impl Listing {
         self.backups.iter().find(|it| it.id.as_str() == id)
     }
 
-    /// The newest backup that counts.
+    /// The newest backup that counts. One of the future, of a clock that was wrong, is the newest only
+    /// where there is no other.
     pub fn newest_good(&self) -> Option<&Held> {
-        self.backups.iter().rev().find(|it| it.is_good())
+        let now_ms = now_ms() + BEHIND_MS;
+        let good = || self.backups.iter().rev().filter(|it| it.is_good());
+        good().find(|it| it.manifest.finished_ms <= now_ms).or_else(|| good().next())
     }
 }
 

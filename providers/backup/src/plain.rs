@@ -9,6 +9,7 @@ use hive_objects::ObjectReader;
 use hive_sql::manifest::{Manifest, Object};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufReader, ErrorKind, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
@@ -29,6 +30,7 @@ pub struct Plain {
     size: u64,
     ended: bool,
     found: Arc<Mutex<Option<Failure>>>,
+    moved: Arc<AtomicU64>,
 }
 
 /// The failure in an error of [`Plain`], whoever passed it on; none where it is not one of its own.
@@ -82,6 +84,7 @@ impl Repository {
         let place = self.shown().to_owned();
         let recipients = manifest.recipients.join(", ");
         let (backup, object) = (manifest.id.clone(), object.clone());
+        let moved = Arc::clone(&self.moved);
         let opened = tokio::task::spawn_blocking(move || {
             let raw = BufReader::with_capacity(PIECE, stored.clone());
             let decoder = match identity {
@@ -99,6 +102,7 @@ impl Repository {
                     size: 0,
                     ended: false,
                     found: Arc::default(),
+                    moved,
                 }),
                 // Only reading everything tells a wrong key from a damaged head.
                 Err(failure)
@@ -173,6 +177,7 @@ impl Read for Plain {
             Ok(count) => {
                 self.hash.update(&buffer[..count]);
                 self.size += count as u64;
+                self.moved.store(self.size, Ordering::Relaxed);
                 Ok(count)
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),

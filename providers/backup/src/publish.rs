@@ -12,6 +12,8 @@ use hive_sql::manifest::{FORMAT, Kind, Manifest, Object, shrunk};
 use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 /// The key of the manifest below a backup's own folder.
@@ -25,7 +27,7 @@ pub const CLOCK: &str = "clock";
 /// Fast, and nearly as small as any slower level.
 const LEVEL: i32 = 3;
 /// How far a clock may be behind the newest backup for it to be a clock that was set back.
-const BEHIND_MS: i64 = 3_600_000;
+pub(crate) const BEHIND_MS: i64 = 3_600_000;
 
 /// What is published.
 pub struct Order<'a> {
@@ -129,7 +131,8 @@ impl Repository {
         let recipients = recipients.map_err(refused)?;
         let (sink, plain) = Sink::new();
         let (stored, waiting) = mpsc::channel(PIECES);
-        let press = tokio::task::spawn_blocking(move || press(plain, &recipients, stored));
+        let moved = Arc::clone(&self.moved);
+        let press = tokio::task::spawn_blocking(move || press(plain, &recipients, stored, &moved));
         let key = id.key(name);
         let upload = self.objects.put_stream(&key, Pieces::new(waiting));
         let (contents, uploaded, pressed) = tokio::join!(dump(sink), upload, press);
@@ -270,10 +273,11 @@ fn press(
     mut plain: mpsc::Receiver<Piece>,
     recipients: &[Recipient],
     stored: mpsc::Sender<io::Result<Box<[u8]>>>,
+    moved: &AtomicU64,
 ) -> Pressed {
     let outlet =
         Outlet { pieces: stored.clone(), buffer: Vec::new(), hash: Sha256::new(), size: 0 };
-    match press_all(&mut plain, recipients, outlet) {
+    match press_all(&mut plain, recipients, outlet, moved) {
         Ok(Some(sums)) => Pressed::Whole(sums),
         Ok(None) => {
             // The reader must not take this for the end of the stream.
@@ -294,6 +298,7 @@ fn press_all(
     plain: &mut mpsc::Receiver<Piece>,
     recipients: &[Recipient],
     outlet: Outlet,
+    moved: &AtomicU64,
 ) -> io::Result<Option<Sums>> {
     let mut writer = zstd::Encoder::new(Locked::new(recipients, outlet)?, LEVEL)?;
     let (mut hash, mut size) = (Sha256::new(), 0);
@@ -302,6 +307,7 @@ fn press_all(
             Some(Piece::Bytes(bytes)) => {
                 hash.update(&bytes);
                 size += bytes.len() as u64;
+                moved.store(size, Ordering::Relaxed);
                 writer.write_all(&bytes)?;
             }
             Some(Piece::End) => break,

@@ -5,6 +5,8 @@ use hive_contract::{Failure, FailureKind, Mark, Token};
 use hive_objects::{Content, Objects, Put};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// The key of the marker.
 pub const MARKER: &str = "hive.json";
@@ -18,6 +20,8 @@ pub struct Repository {
     pub(crate) objects: Objects,
     pub(crate) recipients: Vec<String>,
     pub(crate) identity: Option<SecretString>,
+    /// How many bytes have been dumped or read back so far.
+    pub(crate) moved: Arc<AtomicU64>,
 }
 
 /// What the marker says: nobody else's backups come here.
@@ -51,7 +55,7 @@ impl Repository {
         recipients: Vec<String>,
         identity: Option<SecretString>,
     ) -> Self {
-        Self { objects, recipients, identity }
+        Self { objects, recipients, identity, moved: Arc::default() }
     }
 
     /// Where it is, as a person writes it.

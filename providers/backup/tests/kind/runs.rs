@@ -213,3 +213,23 @@ async fn another_destination_is_another_place_and_the_old_one_is_let_go() {
     desk.perform(&before, undo, "u1").await.expect("takes it back");
     assert!(desk.look(&before).await.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_behind_its_deadline_is_none() {
+    let desk = Desk::new();
+    let lowered = desk.registered(&[]).await;
+    let pipe = desk.folder.path().join("data.txt");
+    fs::remove_file(&pipe).expect("removes");
+    // A dump that hangs: a pipe that nobody writes to.
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("runs");
+    assert!(made.success());
+    let mut steps = desk.run(&lowered, &[("verb", "run".into())]).await;
+    steps[0].deadline_ms = 150;
+    let late = desk.perform(&lowered, &steps[0], "t1").await;
+    // Ends the read that is left on its thread.
+    drop(fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("opens"));
+    let failure = late.expect_err("is late");
+    assert_eq!((failure.kind, failure.remains), (FailureKind::TimedOut, Remains::Unsure));
+    assert!(Seen::all(desk.look(&lowered).await.as_ref()).is_empty());
+    fs::remove_file(&pipe).expect("removes");
+}

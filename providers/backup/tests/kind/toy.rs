@@ -53,7 +53,8 @@ impl Engine for Toy {
     fn dump<'a>(&'a self, job: Job<'a>, mut sink: Sink) -> Task<'a, Result<Contents, Failure>> {
         Box::pin(async move {
             let path = self.file(job.of);
-            let read = fs::read(&path).map_err(|error| {
+            let read = tokio::task::spawn_blocking(move || fs::read(path)).await.expect("ends");
+            let read = read.map_err(|error| {
                 Failure::new(FailureKind::Unavailable, format!("cannot read the file: {error}"))
             })?;
             let table = table(&read);

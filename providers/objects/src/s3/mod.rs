@@ -109,7 +109,9 @@ impl Bucket {
                 Some(version) => put.if_match(version),
                 None => put.if_none_match("*"),
             };
-            match put.body(ByteStream::from(bytes.to_vec())).send().await {
+            let put = put.body(ByteStream::from(bytes.to_vec())).customize();
+            let put = put.config_override(self.0.patience.sending(bytes.len() as u64));
+            match put.send().await {
                 Ok(_) => return Ok(Put::Made),
                 Err(error) => match (status(&error), error.code()) {
                     (Some(412), _) => {}
