@@ -19,7 +19,6 @@ const KINDS: &[(&str, &str)] = &[
     ("check", "check"),
     ("alert", "prometheus"),
     ("notify", "notify"),
-    ("backup", "archive"),
     ("database", "sqlite"),
     ("database", "postgres"),
     ("migrations", "sqlite"),
@@ -44,7 +43,6 @@ fn connect(name: &str, folder: &Path, settings: &Fields) -> Result<Arc<dyn Provi
         "prometheus" => Arc::new(hive_prometheus::Prometheus::connect(folder, settings)?),
         "file" => Arc::new(hive_file::File::connect(folder, settings)?),
         "check" => Arc::new(hive_check::Check::connect(folder, settings)?),
-        "archive" => Arc::new(hive_archive::Archive::connect(folder, settings)?),
         "notify" => Arc::new(hive_notify::Notify::connect(folder, settings)?),
         "sqlite" => Arc::new(hive_sqlite::Sqlite::connect(folder, settings)?),
         "postgres" => Arc::new(hive_postgres::Postgres::connect(folder, settings)?),
@@ -275,6 +273,14 @@ mod tests {
         let served = |kind: &str| KINDS.iter().any(|(it, _)| *it == kind);
         let without: Vec<_> = kinds.filter(|kind| !served(kind)).collect();
         assert!(without.is_empty(), "no provider for {without:?}");
+    }
+
+    #[test]
+    fn no_line_stands_there_twice() {
+        for table in [KINDS, ENGINES] {
+            let once: std::collections::BTreeSet<_> = table.iter().collect();
+            assert_eq!(once.len(), table.len(), "{table:?}");
+        }
     }
 
     #[test]
