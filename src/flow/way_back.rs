@@ -194,7 +194,7 @@ impl Session {
         let mut through = Through::default();
         shelf.ask(database, of, kept, &mut through);
         let lost = lost(kept, shelf.now_ms);
-        let since = format!("`{database}` gets the data of {}: {lost}", named(kept));
+        let since = format!("it gets the data of {}: {lost}", named(kept));
         through.lints.push(Lint { address: Some(database.clone()), message: since });
         Ok(through)
     }
@@ -364,7 +364,6 @@ fn loses(database: &Address, number: u64, kept: &Kept, exact: bool, now_ms: u64)
              written while it was the newest is in no backup"
         ),
     };
-    let message =
-        format!("`{database}` gets the data of {}{older}: {}", named(kept), lost(kept, now_ms));
+    let message = format!("it gets the data of {}{older}: {}", named(kept), lost(kept, now_ms));
     Lint { address: Some(database.clone()), message }
 }

@@ -23,7 +23,7 @@ pub fn text(all: &[Backups], now_ms: u64, site: &Site, style: Style) -> String {
         }
         head(one).write(&mut out, style, 4);
         summary(one, now_ms, site, 2, style, &mut out);
-        rows(&one.list, now_ms, style, &mut out);
+        rows(one, now_ms, style, &mut out);
     }
     out
 }
@@ -55,7 +55,7 @@ pub fn summary(
     }
     let damaged = one.list.iter().filter(|it| !it.ok).count();
     match one.newest() {
-        Some(newest) => say(Paint::Plain, newest_words(newest, now_ms)),
+        Some(newest) => say(Paint::Plain, newest_words(newest, one, now_ms)),
         None => say(
             Paint::Care,
             site.complete("there is no good backup yet: `hive backup run` makes one"),
@@ -75,25 +75,34 @@ pub fn summary(
     }
 }
 
-fn newest_words(newest: &Kept, now_ms: u64) -> String {
+/// What is counted in one: the rows of a database, the files or refs of anything else.
+fn counted(rows: u64, of: &Backups) -> String {
+    match of.database {
+        Some(_) => count(rows, "row", "rows"),
+        None => count(rows, "entry", "entries"),
+    }
+}
+
+fn newest_words(newest: &Kept, of: &Backups, now_ms: u64) -> String {
     let proof = match newest.verified_ms {
         Some(at_ms) => format!("verified {}", ago(at_ms, now_ms)),
         None => "not verified".to_owned(),
     };
-    let rows = newest.rows.map_or(String::new(), |it| format!(", {}", count(it, "row", "rows")));
+    let rows = newest.rows.map_or(String::new(), |it| format!(", {}", counted(it, of)));
     let size = newest.bytes.map_or(String::new(), |it| format!(", {}", size(it)));
     format!("newest {}{size}{rows}, {proof}", ago(newest.at_ms, now_ms))
 }
 
-fn rows(all: &[Kept], now_ms: u64, style: Style, out: &mut String) {
-    let cells: Vec<Vec<(Paint, String)>> = all.iter().rev().map(|it| cells(it, now_ms)).collect();
+fn rows(of: &Backups, now_ms: u64, style: Style, out: &mut String) {
+    let all = || of.list.iter().rev();
+    let cells: Vec<Vec<(Paint, String)>> = all().map(|it| cells(it, of, now_ms)).collect();
     let mut widths = [0; CELLS];
     for row in &cells {
         for (width, (_, text)) in widths.iter_mut().zip(row) {
             *width = columns(text).max(*width);
         }
     }
-    for (kept, row) in all.iter().rev().zip(cells) {
+    for (kept, row) in all().zip(cells) {
         let mut line = Line::indented(2);
         for ((paint, text), width) in row.into_iter().zip(widths) {
             let missing = " ".repeat(width.saturating_sub(columns(&text)) + 2);
@@ -107,13 +116,13 @@ fn rows(all: &[Kept], now_ms: u64, style: Style, out: &mut String) {
 /// Id, when, kind, size, rows, proof, schema.
 const CELLS: usize = 7;
 
-fn cells(kept: &Kept, now_ms: u64) -> Vec<(Paint, String)> {
+fn cells(kept: &Kept, of: &Backups, now_ms: u64) -> Vec<(Paint, String)> {
     let (paint, proof) = match (kept.ok, kept.verified_ms) {
         (false, _) => (Paint::Bad, "damaged".to_owned()),
         (true, Some(at_ms)) => (Paint::Good, format!("verified {}", ago(at_ms, now_ms))),
         (true, None) => (Paint::Dim, "not verified".to_owned()),
     };
-    let rows = kept.rows.map(|it| count(it, "row", "rows"));
+    let rows = kept.rows.map(|it| counted(it, of));
     vec![
         (Paint::Bold, clean(&kept.id)),
         (Paint::Plain, moment(kept.at_ms)),

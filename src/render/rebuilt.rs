@@ -54,7 +54,11 @@ fn row(item: &Item, style: Style, out: &mut String) {
         line = line.plain(format!("  from {}, backup {}", moment(at_ms), clean(id)));
     }
     if let Some(rows) = item.rows {
-        line = line.plain(format!(", {}", count(rows, "row", "rows")));
+        let counted = match item.address.kind() {
+            "database" => count(rows, "row", "rows"),
+            _ => count(rows, "entry", "entries"),
+        };
+        line = line.plain(format!(", {counted}"));
     }
     let time = item.restore_ms.filter(|it| *it != item.took_ms);
     let time = time.map_or(String::new(), |it| format!(", the restore alone in {}", span(it)));

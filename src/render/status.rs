@@ -12,6 +12,7 @@ use super::value;
 use super::words::{ago, list, span};
 use crate::flow::{Drifted, PartStatus, Status};
 use hive_contract::{FieldPath, Target, Value};
+use hive_sql::facts::AS_MIGRATED;
 use hive_state::{Freeze, Hold, LeaseBody};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -133,6 +134,12 @@ fn row(target: &Target, part: &PartStatus, widest: usize, style: Style, out: &mu
 }
 
 fn drifted(drift: &Drifted, style: Style, out: &mut String) {
+    if let Some(objects) = by_hand(drift) {
+        for object in objects.lines() {
+            Line::indented(6).with(Paint::Care, clean(object)).write(out, style, 8);
+        }
+        return;
+    }
     let text = |it: &Option<Value>| value::many_lines(it.as_ref()).map(str::to_owned);
     if let (Some(recorded), Some(observed)) = (&drift.recorded, &drift.observed)
         && (text(&drift.recorded).is_some() || text(&drift.observed).is_some())
@@ -149,6 +156,13 @@ fn drifted(drift: &Drifted, style: Style, out: &mut String) {
     }
     let line = Line::indented(6).with(Paint::Care, drift_words(drift));
     line.write(out, style, 8);
+}
+
+/// What was changed by hand in a schema, a line for each object.
+fn by_hand(drift: &Drifted) -> Option<&str> {
+    let was = drift.recorded.as_ref().and_then(Value::as_text);
+    let is = drift.observed.as_ref().and_then(Value::as_text);
+    is.filter(|_| was == Some(AS_MIGRATED) && drift.field.keys() == ["objects"])
 }
 
 fn drift_words(drift: &Drifted) -> String {
@@ -341,6 +355,12 @@ mod tests {
             observed: Some("level = 4\nname = a\n".into()),
             moved_by: None,
         };
+        let schema = Drifted {
+            field: FieldPath::parse("objects"),
+            recorded: Some(AS_MIGRATED.into()),
+            observed: Some(format!("column orders.x: added by hand: text\ntable {EVIL}").into()),
+            moved_by: None,
+        };
         let unreadable = PartStatus { unreadable: true, ..part(EVIL, false, Vec::new()) };
         Status {
             recorded: None,
@@ -352,6 +372,7 @@ mod tests {
                 (target("service.api"), part("2 of 2 healthy", true, vec![moved])),
                 (target("config.a"), part("gone", false, vec![gone])),
                 (target("config.b"), part("written", true, vec![text])),
+                (target("migrations.main"), part("3 applied", false, vec![schema])),
                 (target("service.blind"), unreadable),
             ]
             .into(),
