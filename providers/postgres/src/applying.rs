@@ -75,7 +75,7 @@ async fn whole(desk: &Desk<'_>, file: &File) -> Result<Outcome, Failure> {
             Tried::Done(outcome) => return Ok(*outcome),
             Tried::Locked(failure, again) => {
                 wait(desk, file, attempt, *failure).await?;
-                lock = again;
+                lock = *again;
             }
         }
     }
@@ -84,7 +84,7 @@ async fn whole(desk: &Desk<'_>, file: &File) -> Result<Outcome, Failure> {
 enum Tried {
     Done(Box<Outcome>),
     /// Rolled back: another session had a lock.
-    Locked(Box<Failure>, Lock),
+    Locked(Box<Failure>, Box<Lock>),
 }
 
 async fn once(desk: &Desk<'_>, file: &File, mut work: Work) -> Result<Tried, Failure> {
@@ -127,7 +127,7 @@ async fn once(desk: &Desk<'_>, file: &File, mut work: Work) -> Result<Tried, Fai
 
 async fn rolled_back(work: Work, failure: Failure) -> Result<Tried, Failure> {
     work.session.run("roll back", "ROLLBACK").await?;
-    Ok(Tried::Locked(Box::new(failure), work.lock))
+    Ok(Tried::Locked(Box::new(failure), Box::new(work.lock)))
 }
 
 /// Whether the history has what the step would leave.

@@ -1,7 +1,6 @@
 //! `pg_dump` and `pg_restore` as children: the password in their environment alone, their end
 //! awaited, their last words kept.
 
-use crate::session::Session;
 use crate::tls::BUNDLES;
 use crate::tools::Tools;
 use crate::trouble::invalid;
@@ -106,11 +105,6 @@ impl Running {
         Ok(Self { child, what, words })
     }
 
-    /// The number of the child, while it runs.
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.child.id()
-    }
-
     /// Waits for its end.
     ///
     /// # Errors
@@ -203,12 +197,4 @@ fn bundle(roots: Option<&PathBuf>) -> Result<PathBuf, Failure> {
 /// A connection text with one key, so that a name with `=` in it is no connection text of its own.
 fn connection_text(key: &str, value: &str) -> String {
     format!("{key}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-/// Ends what a child that was killed with its hive left running at the server.
-///
-/// # Errors
-/// As [`crate::session::end_all`].
-pub(crate) async fn end_leftover(asker: &Session, application: &str) -> Result<(), Failure> {
-    crate::session::end_all(asker, application).await
 }

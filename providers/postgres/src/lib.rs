@@ -5,12 +5,14 @@ mod backup;
 mod book;
 mod child;
 mod desk;
+mod dumping;
 mod index;
 mod live;
 mod lock;
 mod lower;
 mod marking;
 mod material;
+mod measure;
 mod migrating;
 mod names;
 mod observe;
@@ -21,6 +23,7 @@ mod rehearse;
 mod rehearsed;
 mod resolve;
 mod restore;
+mod scratch;
 mod seen;
 mod session;
 mod steps;
@@ -141,7 +144,7 @@ impl Provider for Postgres {
     fn objections(&self, change: &Change) -> Vec<Invalid> {
         match lower::kind_of(&change.identity) {
             MIGRATIONS => migrating::objections(change),
-            _ => Vec::new(),
+            _ => restore::objections(change),
         }
     }
 

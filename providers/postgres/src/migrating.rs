@@ -30,7 +30,6 @@ pub(crate) const TOOL: &str = "tool";
 
 /// What every operation of one list is made with.
 struct Making<'a> {
-    change: &'a Change,
     of: &'a Fields,
     material: &'a Material,
     seen: &'a Seen,
@@ -44,13 +43,8 @@ pub(crate) fn create(
 ) -> Vec<Operation> {
     let Some(material) = change.desired.as_ref().and_then(Material::of) else { return Vec::new() };
     let seen = Seen::default();
-    let making = Making {
-        change,
-        of,
-        material: &material,
-        seen: &seen,
-        rehearsed: Rehearsed::of(rehearsal),
-    };
+    let making =
+        Making { of, material: &material, seen: &seen, rehearsed: Rehearsed::of(rehearsal) };
     let mut steps = vec![baseline(change, of, Some(&material))];
     let taken = material.declared_baseline().map_or(0, |it| it.files.len());
     for migration in material.migrations.list().iter().skip(taken) {
@@ -75,13 +69,8 @@ pub(crate) fn update(
     let Ok(pending) = compare(&material.migrations, &seen.rows, material.order) else {
         return Vec::new();
     };
-    let making = Making {
-        change,
-        of,
-        material: &material,
-        seen: &seen,
-        rehearsed: Rehearsed::of(rehearsal),
-    };
+    let making =
+        Making { of, material: &material, seen: &seen, rehearsed: Rehearsed::of(rehearsal) };
     let mut steps = Vec::new();
     if !seen.drift.is_empty() {
         steps.push(making.accept());

@@ -36,12 +36,12 @@ pub(crate) async fn apply(desk: &Desk<'_>, file: &File) -> Result<Outcome, Failu
         return Err(failure.remains(left));
     }
     drop(session);
-    end(desk, file, *row, lock).await
+    end(desk, file, *row, *lock).await
 }
 
 enum Start {
     Already(Box<Outcome>),
-    From(Progress, Box<Applied>, Lock),
+    From(Progress, Box<Applied>, Box<Lock>),
 }
 
 /// Writes down that the file is about to run, in a transaction of its own.
@@ -56,7 +56,7 @@ async fn begin(desk: &Desk<'_>, file: &File, lock: Lock) -> Result<Start, Failur
     if let Stepped::Begun { applied, begun } = known {
         work.session.run("go on", "COMMIT").await?;
         let row = there.unwrap_or_else(|| new_row(desk, &file.migration));
-        return Ok(Start::From(Progress { applied, begun }, Box::new(row), work.lock));
+        return Ok(Start::From(Progress { applied, begun }, Box::new(row), Box::new(work.lock)));
     }
     desk.may_touch(desk.live(&work.book).as_ref())?;
     if is_there(desk, file, &work.book.history)? {
@@ -94,7 +94,7 @@ async fn begin(desk: &Desk<'_>, file: &File, lock: Lock) -> Result<Start, Failur
     work.session.run(doing, &mark).await?;
     desk.context.guard.may_write()?;
     work.session.run(doing, "COMMIT").await?;
-    Ok(Start::From(progress, Box::new(row), work.lock))
+    Ok(Start::From(progress, Box::new(row), Box::new(work.lock)))
 }
 
 /// Runs what is left of the file.

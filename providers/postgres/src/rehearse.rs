@@ -1,16 +1,321 @@
-//! A change tried on a copy.
+//! A list tried on a copy: up, down and up again, each file in turn.
 
-use crate::Base;
-use hive_contract::{Change, Context, Failure, Rehearsal};
+use crate::applying::run_script;
+use crate::book::{Book, Want, facts};
+use crate::child::{self, Extent, Owners};
+use crate::desk::outside;
+use crate::dumping::check_version;
+use crate::lower::kind_of;
+use crate::marking::now_ms;
+use crate::material::Material;
+use crate::measure::Watch;
+use crate::names;
+use crate::rehearsed::{File, Rehearsed};
+use crate::scratch::{Scratch, fill};
+use crate::seen::Seen;
+use crate::session::Session;
+use crate::trouble::{invalid, refused, state};
+use crate::url::Url;
+use crate::{Base, MIGRATIONS, sums, tools};
+use hive_backup::Settings;
+use hive_contract::{
+    Action, Change, Context, Event, Failure, FailureKind, Fields, Live, Rehearsal, Value,
+};
+use hive_sql::facts::{Facts, drift, fingerprint};
+use hive_sql::history::compare;
+use hive_sql::manifest::{Table, differences};
+use hive_sql::{Migration, Stage, words};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
-pub(crate) fn can(_change: &Change) -> bool {
-    false
+/// What sessions of a rehearsal are called.
+const TRYING: &str = "hive rehearsal";
+/// How long one statement may take on a copy.
+const LIMIT: Duration = Duration::from_secs(6 * 3_600);
+
+/// Whether there is something to be tried.
+pub(crate) fn can(change: &Change) -> bool {
+    let does = matches!(change.action, Action::Create | Action::Update | Action::Adopt);
+    does && kind_of(&change.identity) == MIGRATIONS && !pending(change).is_empty()
+}
+
+/// The files that a change will apply, in order.
+fn pending(change: &Change) -> Vec<Migration> {
+    let Some(material) = change.desired.as_ref().and_then(Material::of) else { return Vec::new() };
+    let before = change.before.as_deref().and_then(Material::of);
+    let seen = change.observed.as_ref().map(|live| Seen::of(live, before.as_ref()));
+    let rows = seen.unwrap_or_default().rows;
+    let list = material.migrations.list();
+    let skip = match change.action {
+        Action::Create => material.declared_baseline().map_or(0, |it| it.files.len()),
+        _ => 0,
+    };
+    match compare(&material.migrations, &rows, material.order) {
+        Ok(pending) if pending.half.is_none() => {
+            pending.files.iter().filter(|at| **at >= skip).map(|at| list[*at].clone()).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 pub(crate) async fn rehearse(
-    _base: &Base,
+    base: &Base,
     changes: &[Change],
-    _context: &Context<'_>,
+    context: &Context<'_>,
 ) -> Vec<Result<Rehearsal, Failure>> {
-    changes.iter().map(|_| Ok(Rehearsal::default())).collect()
+    let mut all = Vec::new();
+    for change in changes {
+        all.push(match can(change) {
+            true => one(base, change, context).await,
+            false => Ok(Rehearsal::default()),
+        });
+    }
+    all
+}
+
+async fn one(base: &Base, change: &Change, context: &Context<'_>) -> Result<Rehearsal, Failure> {
+    let desired = change.desired.as_ref().ok_or_else(|| invalid("nothing is declared"))?;
+    let url = Url::of(&base.folder, &desired.access, context.secrets)?;
+    context.guard.may_write()?;
+    names::sweep(&url).await?;
+    let copy = Copy::make(base, &url, change, context).await?;
+    let tried = try_all(&copy, pending(change), context).await;
+    let kind = copy.kind.clone();
+    let dropped = copy.scratch.drop_it().await;
+    let files = tried?;
+    dropped?;
+    Ok(told(files, kind))
+}
+
+fn told(files: BTreeMap<String, File>, kind: String) -> Rehearsal {
+    let span = |ms: u64| words::span(ms);
+    let mut facts = BTreeMap::from([("tried on".to_owned(), kind)]);
+    facts.insert("took".to_owned(), span(files.values().map(|it| it.took_ms).sum()));
+    let longest = files.values().map(|it| it.locked_ms).max().unwrap_or_default();
+    facts.insert("longest lock".to_owned(), span(longest));
+    let rewritten: Vec<&str> =
+        files.values().flat_map(|it| it.rewritten.iter().map(String::as_str)).collect();
+    if !rewritten.is_empty() {
+        facts.insert("writes anew".to_owned(), rewritten.join(", "));
+    }
+    Rehearsal { facts, fields: Rehearsed { files }.fields() }
+}
+
+/// A copy of the live database.
+struct Copy {
+    scratch: Scratch,
+    /// What sort of copy, in words.
+    kind: String,
+    /// Whether it has the rows.
+    rows: bool,
+    /// The schema of what is live; none where the copy's own is as good.
+    live: Option<Facts>,
+}
+
+impl Copy {
+    async fn make(
+        base: &Base,
+        url: &Url,
+        change: &Change,
+        context: &Context<'_>,
+    ) -> Result<Self, Failure> {
+        let name = names::scratch(&url.spot.database, &format!("{} {}", change.identity, now_ms()));
+        let live = match Session::try_open(url, TRYING).await? {
+            Ok(session) => Book::look(&session, Want::Schema).await?.0.facts,
+            Err(error) if state(&error) == "3D000" => {
+                let scratch = Scratch::make(url, &name, TRYING, &BTreeMap::new()).await?;
+                let kind = "an empty database".to_owned();
+                return Ok(Self { scratch, kind, rows: true, live: None });
+            }
+            Err(error) => return Err(refused(&url.spot, "connect", &error)),
+        };
+        for backup in change.related.values() {
+            match of_backup(base, url, &name, backup, &live, context).await {
+                Ok(Some((scratch, id))) => {
+                    let kind = format!("the backup {id}, restored");
+                    return Ok(Self { scratch, kind, rows: true, live: Some(live) });
+                }
+                Ok(None) => {}
+                Err(failure) => {
+                    let words = format!("not tried on the newest backup: {}", failure.message);
+                    context.event(Event::warning(words));
+                }
+            }
+        }
+        match Scratch::copy(url, &name, TRYING).await {
+            Ok(scratch) => {
+                let kind = "a copy of the live database".to_owned();
+                Ok(Self { scratch, kind, rows: true, live: Some(live) })
+            }
+            Err(failure) if failure.kind == FailureKind::Taken => {
+                let scratch = of_schema(base, url, &name).await?;
+                let kind = "the schema alone, as the database is in use: without rows".to_owned();
+                Ok(Self { scratch, kind, rows: false, live: Some(live) })
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// The newest backup that was proven, where it has the schema of what is live and can be read with
+/// what is known here.
+async fn of_backup(
+    base: &Base,
+    url: &Url,
+    name: &str,
+    backup: &Live,
+    live: &Facts,
+    context: &Context<'_>,
+) -> Result<Option<(Scratch, String)>, Failure> {
+    let Some(destination) = backup.fields.get("destination") else { return Ok(None) };
+    if backup.fields.get("encrypted").and_then(Value::as_bool) == Some(true) {
+        return Ok(None);
+    }
+    let proven = backup.fields.get("backups").and_then(Value::as_list).and_then(|all| {
+        let proven = all.iter().rev().filter_map(Value::as_map).find(|it| {
+            it.contains_key("verified_ms") && it.get("ok").and_then(Value::as_bool) == Some(true)
+        });
+        Some(proven?.get("id")?.as_text()?.to_owned())
+    });
+    let Some(id) = proven else { return Ok(None) };
+    let place = Fields::from([("destination".to_owned(), destination.clone())]);
+    let repository = Settings::read(&place)?.connect(&base.folder, context.secrets).await?;
+    let manifest = repository.manifest(&id).await?;
+    let schema = manifest.schema.as_ref().map(|it| it.fingerprint.as_str());
+    if schema != Some(fingerprint(live).as_str()) {
+        return Ok(None);
+    }
+    let plain = repository.open(&manifest).await?;
+    let scratch = Scratch::make(url, name, TRYING, &manifest.source.settings).await?;
+    let filled = async {
+        let version = tools::server(&scratch.outside).await?;
+        check_version(&version, &manifest)?;
+        let tools = tools::find(base.tools.as_deref(), &version).await?;
+        let (child, input) = child::restore(&tools, &scratch.url, TRYING, Owners::Ours)?;
+        fill(child, input, plain, context).await
+    };
+    match filled.await {
+        Ok(()) => Ok(Some((scratch, id))),
+        Err(failure) => {
+            scratch.drop_it().await?;
+            Err(failure)
+        }
+    }
+}
+
+/// The schema of a database that is in use.
+async fn of_schema(base: &Base, url: &Url, name: &str) -> Result<Scratch, Failure> {
+    let asker = outside(url, TRYING).await?;
+    let version = tools::server(&asker).await?;
+    let tools = tools::find(base.tools.as_deref(), &version).await?;
+    let scratch = Scratch::make(url, name, TRYING, &BTreeMap::new()).await?;
+    let copied = async {
+        let (dump, mut output) = child::dump(&tools, url, TRYING, None, Extent::Schema)?;
+        let (restore, mut input) = child::restore(&tools, &scratch.url, TRYING, Owners::Ours)?;
+        let copied = tokio::io::copy(&mut output, &mut input).await;
+        dump.end().await?;
+        let flushed = input.shutdown().await;
+        drop(input);
+        restore.end().await?;
+        let broken = |error| {
+            let what = format!("the schema cannot be copied: {error}");
+            Failure::new(FailureKind::Unavailable, what)
+        };
+        copied.map_err(broken)?;
+        flushed.map_err(broken)
+    };
+    match copied.await {
+        Ok(()) => Ok(scratch),
+        Err(failure) => {
+            scratch.drop_it().await?;
+            Err(failure)
+        }
+    }
+}
+
+async fn try_all(
+    copy: &Copy,
+    files: Vec<Migration>,
+    context: &Context<'_>,
+) -> Result<BTreeMap<String, File>, Failure> {
+    let session = Session::open(&copy.scratch.url, TRYING).await?;
+    let mut before = look(&session, copy.rows).await?;
+    // What a copy without the live schema would leave says nothing of what is left there.
+    let alike = copy.live.as_ref().is_none_or(|live| *live == before.facts);
+    let mut found = BTreeMap::new();
+    for migration in &files {
+        if context.cancelled() {
+            let what = format!("asked to stop in front of `{}`", migration.name);
+            return Err(Failure::new(FailureKind::Cancelled, what));
+        }
+        context.event(Event::info(format!("tries {}", migration.name)));
+        let (mut file, after) = up_down_up(copy, &session, migration, &before).await?;
+        file.schema = alike.then(|| fingerprint(&after.facts));
+        found.insert(migration.name.clone(), file);
+        before = after;
+    }
+    Ok(found)
+}
+
+/// A moment of the copy.
+struct Moment {
+    facts: Facts,
+    rows: Vec<Table>,
+}
+
+async fn look(session: &Session, rows: bool) -> Result<Moment, Failure> {
+    session.run("look at the copy", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let facts = facts(session).await?;
+    let rows = if rows { sums::all(session).await? } else { Vec::new() };
+    session.run("look at the copy", "COMMIT").await?;
+    Ok(Moment { facts, rows })
+}
+
+async fn up_down_up(
+    copy: &Copy,
+    session: &Session,
+    migration: &Migration,
+    before: &Moment,
+) -> Result<(File, Moment), Failure> {
+    let watch = Watch::begin(session).await?;
+    let (took_ms, locked_ms) = watch.run(session, &migration.up, LIMIT).await?;
+    let mut file =
+        File { took_ms, locked_ms, rewritten: watch.rewritten(session).await?, ..File::default() };
+    let after = look(session, copy.rows).await?;
+    let Some(down) = migration.down.script() else { return Ok((file, after)) };
+    let begun = Instant::now();
+    run_script(session, down, LIMIT).await?;
+    file.down_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let back = look(session, copy.rows).await?;
+    same(migration, &down.file, before, &back, "does not take it back")?;
+    run_script(session, &migration.up, LIMIT).await?;
+    let again = look(session, copy.rows).await?;
+    same(migration, &migration.up.file, &after, &again, "is not the same a second time")?;
+    Ok((file, again))
+}
+
+/// The same schema, and the same rows: but for what a contract takes away, which nothing brings
+/// back.
+fn same(
+    migration: &Migration,
+    file: &str,
+    wanted: &Moment,
+    found: &Moment,
+    what: &str,
+) -> Result<(), Failure> {
+    let mut wrong: Vec<String> = drift(&wanted.facts, &found.facts)
+        .into_iter()
+        .map(|(object, is)| format!("{object}: {is}"))
+        .collect();
+    if migration.stage == Stage::Expand {
+        wrong.extend(differences(&wanted.rows, &found.rows));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let mut failure = invalid(format!("`{file}` {what}: {}", wrong[0]));
+    failure.diagnosis = wrong;
+    Err(failure)
 }

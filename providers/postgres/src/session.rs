@@ -182,11 +182,6 @@ impl Session {
         self.row("ask for the session's number", "SELECT pg_catalog.pg_backend_pid()").await?.int(0)
     }
 
-    /// Whether the connection has ended.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.client.is_closed()
-    }
-
     /// Asks the server to stop what this session does. Best effort: whoever needs to be sure looks
     /// at the session's end.
     pub(crate) async fn cancel(&self) {

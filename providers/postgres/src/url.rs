@@ -132,8 +132,10 @@ impl fmt::Debug for Url {
     }
 }
 
-/// The url without the two parameters that only hive reads, and these.
-fn split_tls(text: &str) -> Result<(Zeroizing<String>, Option<String>, Option<String>), String> {
+/// A url without the two parameters that only hive reads, and these: the mode and the roots.
+type Split = (Zeroizing<String>, Option<String>, Option<String>);
+
+fn split_tls(text: &str) -> Result<Split, String> {
     let (base, query) = text.split_once('?').unwrap_or((text, ""));
     let (mut mode, mut roots) = (None, None);
     let mut others = Vec::new();

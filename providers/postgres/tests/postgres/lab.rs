@@ -51,6 +51,34 @@ impl<'a> Lab<'a> {
         }
     }
 
+    /// A database that is there, given to hive's role.
+    pub(crate) fn on(server: &'a Server, database: &str) -> Self {
+        let mut lab = Self::without(server);
+        server.psql("postgres", &format!("ALTER DATABASE {database} OWNER TO {ROLE}"));
+        lab.database = database.to_owned();
+        lab
+    }
+
+    /// What a resource was made with, once this lab is gone: its folder stays.
+    pub(crate) fn keep(self, lowered: Lowered, folder: std::path::PathBuf) -> Kept {
+        let stays = tempfile::tempdir().expect("a folder");
+        copy(&folder, stays.path());
+        Kept { lowered, folder: stays }
+    }
+
+    /// The same resource with what its folder held.
+    pub(crate) fn moved_in(&self, kept: Kept) -> Lowered {
+        copy(kept.folder.path(), self.folder.path());
+        kept.lowered
+    }
+
+    /// The same step with another token.
+    pub(crate) fn request_on_token(&self, request: &Perform) -> Perform {
+        let count = self.tokens.fetch_add(1, Ordering::SeqCst);
+        let token = Token::new(&Fingerprint::of(&self.database), "again", count, Way::There, 1);
+        Perform { token, ..request.clone() }
+    }
+
     pub(crate) fn provider(&self) -> Postgres {
         Postgres::connect(self.folder.path(), &Fields::new()).expect("connects")
     }
@@ -235,6 +263,22 @@ impl Drop for Lab<'_> {
             assert!(!self.heard().contains(PASSWORD), "the password was said");
         }
     }
+}
+
+/// A resource and the files of the lab it came from.
+pub(crate) struct Kept {
+    lowered: Lowered,
+    folder: tempfile::TempDir,
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let status = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(from.join("."))
+        .arg(to)
+        .status()
+        .expect("cp starts");
+    assert!(status.success(), "the folder is copied");
 }
 
 /// hive's role on a server. Two tests at once may both make it.

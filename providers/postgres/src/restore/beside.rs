@@ -1,0 +1,87 @@
+//! The backup as a database of its own, proven before anybody uses it.
+
+use super::bring_up::bring_up;
+use super::state::{Beside, note};
+use super::{id, repository};
+use crate::child::{self, Owners};
+use crate::desk::{Desk, outside};
+use crate::dumping::{check_version, compare};
+use crate::names::{self, drop_database};
+use crate::quote;
+use crate::scratch::{Scratch, fill};
+use crate::tools;
+use hive_contract::{Event, Failure, FailureKind, Outcome};
+use hive_sql::manifest::Manifest;
+
+/// Restores it. One that an earlier try has left is dropped first, unless it is whole.
+pub(super) async fn restore(desk: &Desk<'_>) -> Result<Outcome, Failure> {
+    let beside = Beside::look(desk, outside(desk.url, &desk.application()).await?).await?;
+    if beside.live.is_some() {
+        let what = format!("{} is there: it was not closed", desk.url.spot);
+        return Err(Failure::new(FailureKind::Moved, what));
+    }
+    beside.check(desk).await?;
+    if beside.is_restored() {
+        return beside.outcome(desk).await;
+    }
+    let repository = repository(desk).await?;
+    let manifest = repository.manifest(id(desk)?).await?;
+    let version = tools::server(&beside.outside).await?;
+    check_version(&version, &manifest)?;
+    let tools = tools::find(desk.base.tools.as_deref(), &version).await?;
+    let plain = repository.open(&manifest).await?;
+    desk.context.guard.may_write()?;
+    let name = names::new(&desk.url.spot.database, &beside.key);
+    let settings = &manifest.source.settings;
+    let scratch = Scratch::make(desk.url, &name, &desk.application(), settings).await?;
+    let (child, input) = child::restore(&tools, &scratch.url, &desk.application(), Owners::Kept)?;
+    let filled = fill(child, input, plain, desk.context).await;
+    if let Err(failure) = filled {
+        return Err(dropped(scratch, failure).await);
+    }
+    if let Err(failure) = prove(desk, &scratch, &manifest).await {
+        return Err(dropped(scratch, failure).await);
+    }
+    desk.context.guard.may_write()?;
+    let whole = format!(
+        "COMMENT ON DATABASE {} IS {}",
+        quote::name(&name),
+        quote::text(&note(&beside.key))
+    );
+    scratch.outside.run("note that it is whole", &whole).await?;
+    let beside = Beside::look(desk, beside.outside).await?;
+    beside.outcome(desk).await
+}
+
+/// Everything is as the manifest says; then, and only then, it is brought up.
+async fn prove(desk: &Desk<'_>, scratch: &Scratch, manifest: &Manifest) -> Result<(), Failure> {
+    let wrong = compare(&scratch.url, &desk.application(), manifest).await?;
+    if !wrong.is_empty() {
+        let what = format!("what was restored from {} is not what was backed up", manifest.id);
+        let mut failure = Failure::new(FailureKind::Unhealthy, what);
+        failure.diagnosis = wrong;
+        return Err(failure);
+    }
+    let tables = hive_sql::words::count(manifest.tables.len() as u64, "table");
+    let words = format!("{tables} with {} rows are as they were backed up", manifest.rows());
+    desk.context.event(Event::info(words));
+    bring_up(desk, &scratch.url, manifest).await
+}
+
+/// What is half restored goes at once; where it cannot, the undo takes it.
+async fn dropped(scratch: Scratch, failure: Failure) -> Failure {
+    match scratch.drop_it().await {
+        Ok(()) => failure,
+        Err(left) => failure.diagnosis(left.message),
+    }
+}
+
+/// Drops what was restored.
+pub(super) async fn discard(desk: &Desk<'_>) -> Result<Outcome, Failure> {
+    let beside = Beside::look(desk, outside(desk.url, &desk.application()).await?).await?;
+    if let Some(new) = &beside.new {
+        desk.context.guard.may_write()?;
+        drop_database(&beside.outside, &new.name).await?;
+    }
+    beside.outcome(desk).await
+}
