@@ -154,17 +154,20 @@ fn install(step: &Step<'_>, path: &Path) -> Result<(), Failure> {
 }
 
 /// Writes the step's token into the copy, unless it was given up: with the content it comes into
-/// the live file.
+/// the live file. So does whether the live file holds what its restore made.
 fn claim(copy: &Connection, step: &Step<'_>) -> rusqlite::Result<()> {
+    let request = step.request;
     copy.execute_batch("BEGIN IMMEDIATE")?;
-    if books::ended(copy, &step.request.token)?.is_none() {
-        let request = step.request;
+    if books::ended(copy, &request.token)?.is_none() {
         books::end(copy, &request.token, &request.identity, &request.operation.verb, Ended::Done)?;
-        let key = step.request.operation.payload.get(KEY).and_then(Value::as_text);
-        if let Some(key) = key {
+        let key = request.operation.payload.get(KEY).and_then(Value::as_text);
+        let swapped = key.map(swapped);
+        let swapped = swapped.as_ref().map_or("", Token::as_str);
+        copy.execute("DELETE FROM hive_tokens WHERE token = ?1", [swapped])?;
+        if request.operation.verb == super::SWAP {
             copy.execute(
-                "INSERT OR REPLACE INTO hive_tokens VALUES (?1, ?2, 'swap', 'done', ?3)",
-                params![swapped(key).as_str(), request.identity, crate::work::now_ms()],
+                "INSERT INTO hive_tokens VALUES (?1, ?2, 'swap', 'done', ?3)",
+                params![swapped, request.identity, crate::work::now_ms()],
             )?;
         }
     }
