@@ -4,6 +4,7 @@
 //! needs a step begins before that step's Done is durable: so a Done and the Begins that it allows
 //! go out in one write, and only then are the begun ones sent off.
 
+use super::back::acted;
 use super::graph::Graph;
 use super::model::{ApplyError, Interrupt, Progress};
 use super::one_step::{self, Attempt, Complete, Ended};
@@ -89,7 +90,7 @@ struct Run<'r, 'a> {
     entries: Vec<Entry>,
     says: Vec<Progress>,
     begun: Vec<(Attempt, Task)>,
-    /// Where in `entries` the Done of a step stands that is not written yet.
+    /// Where in `entries` the Done of a step, or of its undo, stands that is not written yet.
     fresh: BTreeMap<u32, usize>,
     under_way: UnderWay<'r, Ended>,
     ended: Vec<(u32, Ended)>,
@@ -196,16 +197,42 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// The content that must be live before a step: what the plan saw, what the step before left,
-    /// or on the way back, what the step itself left.
+    /// or on the way back, what the last that happened to it left.
     fn expected(&self, step: u32) -> Result<Option<Fingerprint>, Failure> {
         let planned = self.work.step(step)?;
         let left = |of: u32| self.left_by(of).and_then(|it| it.fingerprint(&planned.managed));
         Ok(match (self.way, &planned.expected) {
-            (Way::Back, _) => left(step),
+            (Way::Back, _) => {
+                self.live_behind(step).and_then(|it| it.fingerprint(&planned.managed))
+            }
             (Way::There, Expected::Anything) => None,
             (Way::There, Expected::Observed(seen)) => seen.clone(),
             (Way::There, Expected::After(before)) => left(*before),
         })
+    }
+
+    /// What is live of what a step acted on: what it left itself, unless steps behind it acted on
+    /// the same. One that was taken back may have left it otherwise than it was: stopped again, and
+    /// in its new form.
+    fn live_behind(&self, step: u32) -> Option<&Outcome> {
+        let Some(next) = self.work.followed_by(step) else { return self.left_by(step) };
+        if let Some(outcome) = self.undone_by_now(next) {
+            return Some(outcome);
+        }
+        match self.journal.replay().steps.get(&next) {
+            Some(record) if acted(self.work, next, record) => self.live_behind(next),
+            _ => self.left_by(step),
+        }
+    }
+
+    fn undone_by_now(&self, step: u32) -> Option<&Outcome> {
+        match self.fresh.get(&step).and_then(|at| self.entries.get(*at)) {
+            Some(Entry { record: Record::UndoDone { outcome, .. }, .. }) => Some(outcome),
+            _ => {
+                let record = self.journal.replay().steps.get(&step)?;
+                record.undone.as_ref().filter(|_| record.state == StepState::Undone)
+            }
+        }
     }
 
     fn left_by(&self, step: u32) -> Option<&Outcome> {
@@ -382,9 +409,7 @@ impl<'r, 'a> Run<'r, 'a> {
     ) -> Result<(), ApplyError> {
         let planned = self.work.step(step).map_err(|it| self.unreadable(step, it))?;
         self.work.learn(&planned.target.address, &outcome);
-        if self.way == Way::There {
-            self.fresh.insert(step, self.entries.len());
-        }
+        self.fresh.insert(step, self.entries.len());
         self.says.push(Progress::Done {
             step,
             took_ms: self.work.lent.clock.ticks_ms().saturating_sub(since),

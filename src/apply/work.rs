@@ -1,7 +1,7 @@
 //! What one apply carries along on its way: the plan, what became known, what was said.
 
 use super::model::{Lent, Progress};
-use crate::plan::{OnFailure, Plan, Step, UndoStep, guards};
+use crate::plan::{Expected, OnFailure, Plan, Step, UndoStep, guards};
 use hive_contract::mark::Way;
 use hive_contract::provider::Guard;
 use hive_contract::value::fill_fields;
@@ -34,6 +34,7 @@ pub(super) struct Work<'a> {
     pub(super) facts: BTreeMap<String, String>,
     undo: BTreeMap<u32, usize>,
     steps_of: BTreeMap<Target, u32>,
+    followed_by: BTreeMap<u32, u32>,
     known: Mutex<BTreeMap<OutputRef, Value>>,
     events: Mutex<Vec<Entry>>,
     prints: Mutex<BTreeMap<SecretRef, (SecretString, String)>>,
@@ -69,6 +70,7 @@ impl<'a> Work<'a> {
             facts: facts.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             undo: plan.rollback.iter().enumerate().map(|(at, undo)| (undo.of, at)).collect(),
             steps_of,
+            followed_by: plan.steps.iter().filter_map(follows).collect(),
             known: Mutex::default(),
             events: Mutex::default(),
             prints: Mutex::default(),
@@ -103,6 +105,11 @@ impl<'a> Work<'a> {
     /// Whether a step is the only one about its part.
     pub(super) fn alone(&self, target: &Target) -> bool {
         self.steps_of.get(target) == Some(&1)
+    }
+
+    /// The step that acts next on what a step left.
+    pub(super) fn followed_by(&self, step: u32) -> Option<u32> {
+        self.followed_by.get(&step).copied()
     }
 
     /// A step left this: what it says of itself is known from now on.
@@ -192,6 +199,14 @@ impl<'a> Work<'a> {
     /// Says something about the apply as a whole.
     pub(super) fn note(&self, message: impl Into<String>) {
         self.says(Progress::Note { message: message.into() });
+    }
+}
+
+/// A step with the one that left what it acts on, that one first.
+fn follows(step: &Step) -> Option<(u32, u32)> {
+    match step.expected {
+        Expected::After(before) => Some((before, step.number)),
+        Expected::Anything | Expected::Observed(_) => None,
     }
 }
 

@@ -211,8 +211,10 @@ impl<'f> Folding<'f> {
         }
         if steps.iter().all(|it| done(self.replay, it)) {
             let folded = self.happened(address, before, record, steps)?;
-            // The rest was taken back, and this stays: it was neither done nor taken back as one.
-            return Ok(Folded { whole: self.ending != Ending::RolledBack, ..folded });
+            // The rest was taken back, and this stays: it was neither done nor taken back as one,
+            // unless it is as it was before, as what only kept a copy.
+            let as_before = before.zip(folded.recorded.as_ref()).is_some_and(holds_the_same);
+            return Ok(Folded { whole: as_before || self.ending != Ending::RolledBack, ..folded });
         }
         let parts = self.parts(address, before, record, steps)?;
         let unsure = parts.values().any(|it| it.unsure);
@@ -304,6 +306,14 @@ fn partly(
     let edges = edges.chain(record.into_iter().flat_map(|it| &it.edges)).cloned().collect();
     let declared = record.map(|it| &it.declared).or(before.map(|it| &it.declared))?;
     Some(Recorded { declared: declared.clone(), parts, edges })
+}
+
+/// Whether a resource is declared and is in both records the same, whatever it says of itself.
+fn holds_the_same((before, now): (&Recorded, &Recorded)) -> bool {
+    let fields = |it: &Recorded| -> Vec<(String, hive_contract::Fields)> {
+        it.parts.iter().map(|(name, part)| (name.clone(), part.fields.clone())).collect()
+    };
+    before.declared == now.declared && fields(before) == fields(now)
 }
 
 /// What became of one step.

@@ -103,6 +103,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(replacing());
     all.extend(failing());
     all.extend(owning());
+    all.extend(super::data::all());
     all
 }
 

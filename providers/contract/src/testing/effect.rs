@@ -1,6 +1,6 @@
 //! What an operation makes of an object: no lock, no wait.
 
-use super::world::Object;
+use super::world::{HEALTHY, Object};
 use crate::fingerprint::Fingerprint;
 use crate::mark::Mark;
 use crate::path::{self, FieldPath};
@@ -18,7 +18,7 @@ impl Object {
 
 /// Whether an operation makes something run anew, so that it has to get ready.
 pub(super) fn rolls_out(request: &Perform) -> bool {
-    matches!(request.operation.verb.as_str(), "create" | "update" | "run" | "start")
+    matches!(request.operation.verb.as_str(), "create" | "update" | "run" | "start" | "contract")
 }
 
 /// Whether the content itself makes the step fail, each time it is tried.
@@ -46,6 +46,7 @@ pub(super) fn changed(
             mark,
             running: true,
             leftovers: leaves_behind(payload),
+            made_with: payload.get("kept").and_then(Value::scalar),
             ..Object::default()
         };
         return Ok(Some(with_secrets(made, secrets)));
@@ -59,6 +60,8 @@ pub(super) fn changed(
                 return Err("has a field that cannot change on a live object".to_owned());
             }
             object.leftovers = leaves_behind(payload);
+            object.made_with = payload.get("kept").and_then(Value::scalar);
+            object.running |= request.operation.verb == "update";
             object.mark = match request.operation.verb.as_str() {
                 "release" => mark_in(payload, "mark"),
                 _ if payload.contains_key("unmark") => None,
@@ -68,8 +71,20 @@ pub(super) fn changed(
         "run" => object.runs += 1,
         "prune" => object.leftovers = 0,
         "unprune" => object.leftovers = 1,
-        "stop" => object.running = false,
-        "start" => object.running = true,
+        "keep" => object.kept += 1,
+        "contract" => object.leftovers = 0,
+        "stop" => {
+            object.running = false;
+            object.fields.insert(HEALTHY.to_owned(), Value::Bool(false));
+        }
+        "start" => {
+            object.running = true;
+            if payload.contains_key("fields") {
+                object.fields = table(payload, "fields");
+            }
+            apply_set(&mut object.fields, payload);
+            object.fields.insert(HEALTHY.to_owned(), Value::Bool(true));
+        }
         other => return Err(format!("has an operation that the world does not know: {other}")),
     }
     Ok(Some(with_secrets(object, secrets)))

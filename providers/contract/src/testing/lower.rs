@@ -1,11 +1,12 @@
 //! The pure half of the world's provider: fields and operations.
 
+use super::data::{self, Ends};
 use super::world::HEALTHY;
 use crate::change::{Action, Change, ReplaceOrder};
 use crate::declared::Declared;
 use crate::lowered::{Invalid, Lowered, Output, Sort};
 use crate::mark::Mark;
-use crate::operation::{Expects, Operation, Phase, Reversible, Undo};
+use crate::operation::{Expects, Operation, Reversible, Undo};
 use crate::path::{self, FieldPath};
 use crate::provider::LowerScope;
 use crate::value::{Fields, Pick, Value, visit_fields};
@@ -20,7 +21,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// `steps = 2` adds a prune operation, `writes = 2` makes one operation two writes, `settle_ms` is
 /// how long it takes to get ready, `deadline_ms` when that was too long. `doomed` is content that fails
 /// each time (`refused` before its effect, `unhealthy` after it; a gate never holds), `oneway = true`
-/// what nothing takes back, and a gate's `watches` the identity that must be ready. Everything else is content.
+/// what nothing takes back, and a gate's `watches` the identity that must be ready.
+///
+/// `front = true` keeps a copy in front of the steps of whatever uses it, and says its `id`; what is
+/// `kept-by` such a thing is made with that. `steps = "contract"` takes away at the end what only a
+/// copy brings back (`doomed-contract`: and fails behind that), `steps = "quiet"` is changed while
+/// nobody uses it, and of what is `idle` nothing can be stopped. Everything else is content.
 pub(super) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, Vec<Invalid>> {
     let fields = &declared.fields;
     let mut wrong = Vec::new();
@@ -30,10 +36,10 @@ pub(super) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, 
     for key in ["settle_ms", "deadline_ms"] {
         demand(fields, key, "milliseconds", |it| it.as_int().is_some_and(|it| it >= 0), &mut wrong);
     }
-    for key in ["steps", "writes"] {
-        let one_or_two = |it: &Value| matches!(it, Value::Int(1 | 2));
-        demand(fields, key, "1 or 2", one_or_two, &mut wrong);
-    }
+    let one_or_two = |it: &Value| matches!(it, Value::Int(1 | 2));
+    demand(fields, "writes", "1 or 2", one_or_two, &mut wrong);
+    let steps = |it: &Value| one_or_two(it) || matches!(it.as_text(), Some("contract" | "quiet"));
+    demand(fields, "steps", "1, 2, `contract` or `quiet`", steps, &mut wrong);
     demand(fields, "name", "text", |it| it.as_text().is_some(), &mut wrong);
     demand(fields, "ports", "a list of names", is_names, &mut wrong);
     for key in ["immutable", "outputs"] {
@@ -62,6 +68,7 @@ pub(super) fn lower(declared: &Declared, scope: &LowerScope) -> Result<Lowered, 
         immutable: BTreeSet::from([FieldPath::new(["immutable"])]),
         fields: content,
         replace,
+        before_users: data::is_front(fields),
         ..Lowered::default()
     })
 }
@@ -141,6 +148,9 @@ fn outputs(content: &Fields) -> BTreeMap<String, Output> {
         let made_of = vec![FieldPath::new(["listen", name.as_str()])];
         outputs.insert("port".to_owned(), Output { made_of, value: Some(port.clone()) });
     }
+    if data::is_front(content) {
+        outputs.insert("id".to_owned(), Output { made_of: Vec::new(), value: None });
+    }
     // Only the live object knows it, so that something is known only after a step.
     let made_of = vec![FieldPath::new(["weight"])];
     outputs.insert("url".to_owned(), Output { made_of, value: None });
@@ -152,14 +162,18 @@ pub(super) fn steps(change: &Change) -> Vec<Operation> {
     let operations = match change.action {
         _ if change.desired.as_ref().is_some_and(|it| it.sort == Sort::Notice) => Vec::new(),
         Action::Keep | Action::Replace => Vec::new(),
-        Action::Create => with_prune(change, create(change)),
-        Action::Update => with_prune(change, update(change)),
+        Action::Create => data::ended(change, create(change), true),
+        Action::Update => data::ended(change, update(change), false),
         Action::Delete => vec![delete(change)],
         Action::Adopt => vec![adopt(change)],
         Action::Forget => vec![forget(change)],
         Action::Run if is_gate(change) => vec![look(change)],
-        Action::Run => vec![plain("run", change, Expects::Content)],
-        Action::Stop => vec![stop(change)],
+        Action::Run if data::is_front(&desired(change)) => vec![data::keep(change)],
+        Action::Run => match &change.run {
+            Some(run) => vec![data::restore(change, run)],
+            None => vec![plain("run", change, Expects::Content)],
+        },
+        Action::Stop => stop(change),
         Action::Start => vec![start(change)],
     };
     let each = operations.into_iter().map(|it| one_way(with_deadline(it, change), change));
@@ -219,26 +233,29 @@ fn look(change: &Change) -> Operation {
     operation("look", change, Expects::Anything, desired(change))
 }
 
-pub(super) fn stop(change: &Change) -> Operation {
-    plain("stop", change, Expects::Content).undone_by(plain("start", change, Expects::Content))
-}
-
-pub(super) fn start(change: &Change) -> Operation {
-    plain("start", change, Expects::Content).undone_by(plain("stop", change, Expects::Content))
-}
-
-/// A second operation that takes away what the first left behind.
-fn with_prune(change: &Change, first: Operation) -> Vec<Operation> {
-    if !prunes(change) {
-        return vec![first];
+/// Nothing of it works any more; its way back is everything as it is. Of what does not run there is
+/// nothing to do.
+pub(super) fn stop(change: &Change) -> Vec<Operation> {
+    let live = change.observed.as_ref().map(|it| it.fields.clone()).unwrap_or_default();
+    if live.get(HEALTHY) != Some(&Value::Bool(true)) || data::is_idle(&live) {
+        return Vec::new();
     }
-    let mut prune = plain("prune", change, Expects::Content).undone_by(plain(
-        "unprune",
+    let back = Fields::from([("fields".to_owned(), Value::Map(live))]);
+    let back = operation("start", change, Expects::Content, back);
+    vec![plain("stop", change, Expects::Content).undone_by(back)]
+}
+
+/// As it is desired, else as it was recorded.
+pub(super) fn start(change: &Change) -> Operation {
+    let there = match (&change.desired, &change.recorded) {
+        (None, Some(recorded)) => set_and_reset(recorded.clone(), std::iter::empty()),
+        _ => way_there(change),
+    };
+    operation("start", change, Expects::Content, there).undone_by(plain(
+        "stop",
         change,
         Expects::Content,
-    ));
-    prune.phase = Phase::Prune;
-    vec![first, prune]
+    ))
 }
 
 fn with_deadline(mut operation: Operation, change: &Change) -> Operation {
@@ -268,7 +285,11 @@ fn way_there(change: &Change) -> Fields {
 
 /// Whether a rollout leaves something behind that a second operation takes away.
 fn prunes(change: &Change) -> bool {
-    desired(change).get("steps") == Some(&Value::Int(2))
+    match data::ends(&desired(change)) {
+        Ends::Plain => false,
+        Ends::Contracts => change.action == Action::Update,
+        Ends::Prunes | Ends::Quiet => true,
+    }
 }
 
 /// The same payload for a rollout that leaves something behind until its prune operation.
@@ -280,7 +301,7 @@ fn leaving(mut payload: Fields, change: &Change) -> Fields {
 }
 
 /// Every field that the way there touches, as it is now.
-fn way_back(change: &Change) -> Fields {
+pub(super) fn way_back(change: &Change) -> Fields {
     let live = change.observed.as_ref().map(|it| &it.fields);
     let mut set = Fields::new();
     let mut reset = Vec::new();
@@ -300,15 +321,20 @@ fn set_and_reset<'a>(set: Fields, reset: impl Iterator<Item = &'a FieldPath>) ->
     Fields::from([("set".to_owned(), Value::Map(set)), ("reset".to_owned(), Value::List(reset))])
 }
 
-fn desired(change: &Change) -> Fields {
+pub(super) fn desired(change: &Change) -> Fields {
     change.desired.as_ref().map(|it| it.fields.clone()).unwrap_or_default()
 }
 
-fn plain(verb: &str, change: &Change, expects: Expects) -> Operation {
+pub(super) fn plain(verb: &str, change: &Change, expects: Expects) -> Operation {
     operation(verb, change, expects, Fields::new())
 }
 
-fn operation(verb: &str, change: &Change, expects: Expects, payload: Fields) -> Operation {
+pub(super) fn operation(
+    verb: &str,
+    change: &Change,
+    expects: Expects,
+    payload: Fields,
+) -> Operation {
     Operation::new(verb, format!("{verb} {}", change.target), expects, payload)
 }
 

@@ -4,6 +4,7 @@
 //! no runtime.
 
 pub mod conformance;
+mod data;
 mod effect;
 pub mod kill;
 mod lower;

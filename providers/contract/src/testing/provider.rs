@@ -169,7 +169,7 @@ impl Provider for WorldProvider {
     }
 
     fn stop(&self, change: &Change) -> Vec<Operation> {
-        vec![lower::stop(change)]
+        lower::stop(change)
     }
 
     fn start(&self, change: &Change) -> Vec<Operation> {

@@ -53,6 +53,10 @@ pub struct Object {
     pub leftovers: u32,
     /// How many rollouts without a change it had.
     pub runs: u32,
+    /// How many copies it kept in front of its users.
+    pub kept: u32,
+    /// The copy that was kept in front of its last change.
+    pub made_with: Option<String>,
     /// A hash of the value of each secret that went into it, by reference.
     pub secrets: BTreeMap<String, Fingerprint>,
     /// Who else set a field.
@@ -119,6 +123,10 @@ pub struct Picture {
     pub running: bool,
     /// What a rollout left behind.
     pub leftovers: u32,
+    /// How many copies it kept.
+    pub kept: u32,
+    /// The copy that was kept in front of its last change.
+    pub made_with: Option<String>,
     /// Hashes of its secrets' values.
     pub secrets: BTreeMap<String, Fingerprint>,
     /// Whether only the first of two writes was made.
@@ -363,6 +371,8 @@ impl Object {
             mark: self.mark.clone(),
             running: self.running,
             leftovers: self.leftovers,
+            kept: self.kept,
+            made_with: self.made_with.clone(),
             secrets: self.secrets.clone(),
             half: self.half,
         }
@@ -394,6 +404,9 @@ impl Object {
         let listen = self.fields.get("listen").and_then(Value::as_map);
         if let Some(port) = listen.and_then(|it| it.values().next()) {
             outputs.insert("port".to_owned(), port.clone());
+        }
+        if super::data::is_front(&self.fields) {
+            outputs.insert("id".to_owned(), Value::Text(format!("copy {}", self.kept)));
         }
         let weight = self.fields.get("weight").and_then(Value::scalar).unwrap_or_default();
         outputs.insert("url".to_owned(), Value::Text(format!("mem://{place}/{identity}/{weight}")));
