@@ -83,7 +83,10 @@ impl Backups {
         let text = |key: &str| declared.get(key).and_then(Value::as_text).map(str::to_owned);
         let (list, unreadable) = match seen {
             Some(Ok(Observed::Present(live))) => (list(live), None),
-            Some(Ok(Observed::Absent)) | None => (Vec::new(), None),
+            Some(Ok(Observed::Absent)) => {
+                (Vec::new(), Some("it no longer holds hive's mark: it was taken away".to_owned()))
+            }
+            None => (Vec::new(), None),
             Some(Err(failure)) => (Vec::new(), Some(failure.to_string())),
         };
         let database = text("database").and_then(|it| it.parse().ok());
