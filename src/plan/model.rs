@@ -381,7 +381,7 @@ pub enum SecretSeen {
     New,
     /// It has no value here: nothing was compared.
     Unseen,
-    /// It has a value and gives hive access to a system, which is all that it does: nothing is
+    /// It has a value and gives hive access to a system; nobody was given it yet, so nothing is
     /// compared.
     Access,
 }

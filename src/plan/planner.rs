@@ -464,13 +464,27 @@ fn secrets(survey: &Survey<'_>, considered: &Considered<'_>) -> BTreeMap<String,
                 let reference = secret.to_string();
                 let is = match survey.question.secrets.get(&reference).and_then(Option::as_ref) {
                     None => SecretSeen::Unseen,
-                    Some(_) => SecretSeen::Access,
+                    Some(now) => given_on(survey, &reference, now),
                 };
                 seen.entry(reference).or_insert(is);
             }
         }
     }
     seen
+}
+
+/// A secret that gives hive access may also be given on, as a database's url is by its output: then
+/// what uses it has recorded the value that it was given.
+fn given_on(survey: &Survey<'_>, reference: &str, now: &str) -> SecretSeen {
+    let recorded = survey.question.recorded.into_iter().flat_map(|it| it.resources.values());
+    let parts = recorded.flat_map(|it| it.parts.values());
+    let last: BTreeSet<&str> =
+        parts.filter_map(|it| it.secrets.get(reference)).map(String::as_str).collect();
+    match (last.contains(now), last.len()) {
+        (_, 0) => SecretSeen::Access,
+        (true, 1) => SecretSeen::Same,
+        _ => SecretSeen::Moved,
+    }
 }
 
 /// One reference in many parts: that it moved for one of them tells more than that it did not.

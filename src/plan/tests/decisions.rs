@@ -352,6 +352,23 @@ fn a_secret_that_gives_access_is_listed_and_never_compared() {
 }
 
 #[test]
+fn a_secret_that_gives_access_and_is_given_on_is_compared_where_it_is_used() {
+    let mut world = World::new();
+    let mut thing = declared("thing.a", "{}");
+    thing.fields.insert("access".to_owned(), Value::Secret(SecretRef::env("URL")));
+    let mut user = declared("thing.b", "{}");
+    user.fields.insert("pw".to_owned(), Value::Secret(SecretRef::env("URL")));
+    let (both, alone) = (stack([thing.clone(), user]), stack([thing]));
+    let print = |value: &str| BTreeMap::from([("env:URL".to_owned(), Some(value.to_owned()))]);
+    world.secrets = print("print-1");
+    world.apply(&both);
+    assert_eq!(world.plan(&both).secrets["env:URL"], SecretSeen::Same);
+    assert_eq!(world.plan(&alone).secrets["env:URL"], SecretSeen::Same);
+    world.secrets = print("print-2");
+    assert_eq!(world.plan(&both).secrets["env:URL"], SecretSeen::Moved);
+}
+
+#[test]
 fn a_secret_that_moved_is_used_anew_and_one_unseen_compares_nothing() {
     let mut world = World::new();
     let mut thing = declared("thing.a", "{}");
