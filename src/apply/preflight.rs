@@ -74,12 +74,28 @@ async fn secrets_are_here(lent: Lent<'_>, plan: &Plan) -> Result<(), ApplyError>
     }
 }
 
-/// The parts that this apply has begun to change.
+/// The parts that this apply has begun to change. What has no step of its own moves with what it
+/// lies in, as the history of migrations does with a database that is restored.
 fn begun<'p>(plan: &'p Plan, replay: Option<&Replay>) -> BTreeSet<&'p Target> {
     let steps = replay.into_iter().flat_map(|it| &it.steps);
     let begun =
         steps.filter(|(_, it)| !matches!(it.state, StepState::Waiting | StepState::Void(_)));
-    begun.filter_map(|(number, _)| Some(&plan.step(*number)?.target)).collect()
+    let mut begun: BTreeSet<&Target> =
+        begun.filter_map(|(number, _)| Some(&plan.step(*number)?.target)).collect();
+    if begun.is_empty() {
+        return begun;
+    }
+    let stepped: BTreeSet<&Target> = plan.steps.iter().map(|it| &it.target).collect();
+    let moving: BTreeSet<&Address> = begun.iter().map(|it| &it.address).collect();
+    let moves_along = |target: &&Target| {
+        let record = plan.records.get(&target.address).and_then(Option::as_ref);
+        !stepped.contains(target)
+            && record.is_some_and(|it| it.edges.iter().any(|edge| moving.contains(edge)))
+    };
+    let along: Vec<&Target> =
+        plan.changes.iter().map(|it| &it.target).filter(moves_along).collect();
+    begun.extend(along);
+    begun
 }
 
 /// Who depends on what, as recorded.

@@ -83,10 +83,7 @@ impl Backups {
         let text = |key: &str| declared.get(key).and_then(Value::as_text).map(str::to_owned);
         let (list, unreadable) = match seen {
             Some(Ok(Observed::Present(live))) => (list(live), None),
-            Some(Ok(Observed::Absent)) => {
-                (Vec::new(), Some("it no longer holds hive's mark: it was taken away".to_owned()))
-            }
-            None => (Vec::new(), None),
+            Some(Ok(Observed::Absent)) | None => (Vec::new(), None),
             Some(Err(failure)) => (Vec::new(), Some(failure.to_string())),
         };
         let database = text("database").and_then(|it| it.parse().ok());
@@ -281,6 +278,8 @@ fn of_words(declared: &Fields) -> String {
 fn list(live: &Live) -> Vec<Kept> {
     let listed = live.fields.get("backups").and_then(Value::as_list).unwrap_or_default();
     let mut list: Vec<Kept> = listed.iter().filter_map(Value::as_map).map(kept).collect();
+    let damaged = live.fields.get("damaged").and_then(Value::as_list).unwrap_or_default();
+    list.extend(damaged.iter().filter_map(Value::as_map).map(unread));
     list.sort_by(|a, b| (a.at_ms, &a.id).cmp(&(b.at_ms, &b.id)));
     list
 }
@@ -307,6 +306,14 @@ fn kept(fields: &Fields) -> Kept {
         shrunk: fields.get("shrunk").and_then(Value::as_bool).unwrap_or(false),
         ..Kept::default()
     }
+}
+
+/// One whose manifest says nothing that counts: when it was begun stands in its id.
+fn unread(fields: &Fields) -> Kept {
+    let kept = kept(fields);
+    let begun_ms = hive_backup::BackupId::parse(&kept.id).and_then(|it| it.begun_ms());
+    let at_ms = begun_ms.and_then(|it| u64::try_from(it).ok()).unwrap_or_default();
+    Kept { at_ms, ok: false, ..kept }
 }
 
 /// What is kept, as it is declared.
