@@ -7,7 +7,7 @@ use crate::desk::{Desk, outside};
 use crate::dumping::check_version;
 use crate::names;
 use crate::quote;
-use crate::session::{ASKING, READER, Session};
+use crate::session::{ASKING, Session};
 use crate::tools;
 use crate::trouble::{refused, state, taken};
 use hive_contract::{Event, Failure, FailureKind, Outcome, Remains};
@@ -151,7 +151,7 @@ pub(super) async fn send_away(outside: &Session, name: &str) -> Result<Vec<Strin
 /// # Errors
 /// The server cannot be asked.
 pub(super) async fn open_again(desk: &Desk<'_>) -> Result<(), Failure> {
-    let beside = Beside::look(desk, outside(desk.url, READER).await?).await?;
+    let beside = Beside::look(desk, outside(desk.url, &desk.application()).await?).await?;
     match beside.live {
         Some(live) if !live.open => {
             let name = quote::name(&live.name);
@@ -179,7 +179,7 @@ async fn connected(outside: &Session, name: &str) -> Result<Vec<String>, Failure
 
 /// Puts it back under its own name, open to all.
 pub(super) async fn reopen(desk: &Desk<'_>) -> Result<Outcome, Failure> {
-    let beside = Beside::look(desk, outside(desk.url, READER).await?).await?;
+    let beside = Beside::look(desk, outside(desk.url, &desk.application()).await?).await?;
     let live = &desk.url.spot.database;
     match (&beside.old, &beside.live) {
         (Some(old), None) => {

@@ -6,7 +6,7 @@ use crate::desk::{Desk, outside};
 use crate::names;
 use crate::quote;
 use crate::session::{ASKING, Session};
-use hive_contract::{Failure, FailureKind, Outcome};
+use hive_contract::{Failure, FailureKind, Outcome, Remains};
 
 /// Gives what was restored the name that everybody knows, in one commit with what was granted and
 /// set on what had that name.
@@ -89,7 +89,10 @@ pub(super) async fn put_back(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     let beside = Beside::look(desk, outside(desk.url, &desk.application()).await?).await?;
     let key = beside.key.clone();
     if let Some(live) = beside.live.as_ref().filter(|it| it.is_restored(&key)) {
-        beside.check(desk).await?;
+        // One that an earlier try has closed cannot be looked into, and was looked into then.
+        if live.open {
+            beside.check(desk).await?;
+        }
         desk.context.guard.may_write()?;
         let (name, new) = (quote::name(&live.name), quote::name(&names::new(&live.name, &key)));
         let shut = format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false");
@@ -99,7 +102,13 @@ pub(super) async fn put_back(desk: &Desk<'_>) -> Result<Outcome, Failure> {
             "BEGIN; ALTER DATABASE {name} RENAME TO {new}; \
              ALTER DATABASE {new} WITH ALLOW_CONNECTIONS true; COMMIT"
         );
-        again_while_used(desk, &beside.outside, &live.name, &rename).await?;
+        if let Err(failure) = again_while_used(desk, &beside.outside, &live.name, &rename).await {
+            let open = format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true");
+            return Err(match beside.outside.run("open it again", &open).await {
+                Ok(()) => failure,
+                Err(shut) => failure.diagnosis(shut.message).remains(Remains::Unsure),
+            });
+        }
     } else if beside.new.is_none() {
         let what = format!("{} is not what this restore has put there", desk.url.spot);
         return Err(Failure::new(FailureKind::Moved, what));
