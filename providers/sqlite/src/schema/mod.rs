@@ -9,16 +9,17 @@ use hive_sql::facts::Facts;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-/// The schema of one database at one moment, cheap to bring up to date.
+/// The schema of one database at one moment, cheap to bring up to date and to copy.
 ///
 /// It says nothing about the order of columns, about blanks, comments, quotes and letter case, nor
 /// about hive's own tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Schema {
     /// What `sqlite_schema` holds, by owner: a table with its indexes and triggers, or a view.
-    sources: BTreeMap<String, Source>,
-    groups: BTreeMap<String, Group>,
+    sources: BTreeMap<Arc<str>, Arc<Source>>,
+    groups: BTreeMap<Arc<str>, Arc<Group>>,
 }
 
 /// The statements that made one owner and what belongs to it, in order.
@@ -51,9 +52,11 @@ impl Schema {
         connection: &Connection,
     ) -> rusqlite::Result<BTreeSet<String>> {
         let sources = read::sources(connection)?;
-        let all: BTreeSet<&String> = self.sources.keys().chain(sources.keys()).collect();
-        let differs = |owner: &&String| self.sources.get(*owner) != sources.get(*owner);
-        let mut changed: BTreeSet<String> = all.into_iter().filter(differs).cloned().collect();
+        let all: BTreeSet<&str> =
+            self.sources.keys().map(|it| &**it).chain(sources.keys().map(|it| &**it)).collect();
+        let differs = |owner: &&str| self.sources.get(*owner) != sources.get(*owner);
+        let mut changed: BTreeSet<String> =
+            all.into_iter().filter(differs).map(str::to_owned).collect();
         // A foreign key without columns means the primary key of the other table, whatever that is.
         let few = changed.len() * 8 < sources.len();
         let only = few.then_some(&changed);
@@ -61,18 +64,18 @@ impl Schema {
         for owner in changed.iter().cloned().collect::<Vec<_>>() {
             match groups.remove(&owner) {
                 Some(facts) => {
-                    self.groups.insert(owner, Group::new(facts));
+                    self.groups.insert(owner.into(), Arc::new(Group::new(facts)));
                 }
                 None => {
-                    self.groups.remove(&owner);
+                    self.groups.remove(owner.as_str());
                 }
             }
         }
         for (owner, facts) in groups {
-            let group = Group::new(facts);
-            if self.groups.get(&owner) != Some(&group) {
+            let group = Arc::new(Group::new(facts));
+            if self.groups.get(owner.as_str()) != Some(&group) {
                 changed.insert(owner.clone());
-                self.groups.insert(owner, group);
+                self.groups.insert(owner.into(), group);
             }
         }
         self.sources = sources;
@@ -104,7 +107,7 @@ impl Schema {
 
     /// All owners.
     pub(crate) fn owners(&self) -> impl Iterator<Item = &str> {
-        self.groups.keys().map(String::as_str)
+        self.groups.keys().map(|it| &**it)
     }
 
     /// Whether the schema holds nothing.

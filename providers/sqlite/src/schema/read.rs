@@ -6,9 +6,12 @@ use super::{Source, is_hidden};
 use hive_sql::facts::Facts;
 use rusqlite::{Connection, Row, params_from_iter};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The statements of `sqlite_schema` by owner.
-pub(super) fn sources(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Source>> {
+pub(super) fn sources(
+    connection: &Connection,
+) -> rusqlite::Result<BTreeMap<Arc<str>, Arc<Source>>> {
     let sql = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema";
     let mut statement = connection.prepare_cached(sql)?;
     let mut sources: BTreeMap<String, Source> = BTreeMap::new();
@@ -20,13 +23,14 @@ pub(super) fn sources(connection: &Connection) -> rusqlite::Result<BTreeMap<Stri
         }
         sources.entry(owner).or_default().insert((row.get(0)?, name, row.get(3)?));
     }
-    Ok(sources)
+    let shared = sources.into_iter().map(|(owner, source)| (owner.into(), Arc::new(source)));
+    Ok(shared.collect())
 }
 
 /// The facts of all owners, or of some.
 pub(super) fn groups(
     connection: &Connection,
-    sources: &BTreeMap<String, Source>,
+    sources: &BTreeMap<Arc<str>, Arc<Source>>,
     only: Option<&BTreeSet<String>>,
 ) -> rusqlite::Result<BTreeMap<String, Facts>> {
     let asked = |owner: &str| only.is_none_or(|only| only.contains(owner));
@@ -34,7 +38,7 @@ pub(super) fn groups(
     reader.kinds()?;
     let mut texts = BTreeMap::new();
     for (owner, source) in sources.iter().filter(|(owner, _)| asked(owner)) {
-        for (sort, name, sql) in source {
+        for (sort, name, sql) in source.iter() {
             reader.object(owner, sort, name, sql, &mut texts);
         }
     }
@@ -95,18 +99,35 @@ impl Reader<'_> {
     }
 
     fn kinds(&mut self) -> rusqlite::Result<()> {
-        let sql = "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main'";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let mut options = String::new();
-            for (column, option) in [(2, " without rowid"), (3, " strict")] {
-                if row.get::<_, bool>(column)? {
-                    options.push_str(option);
-                }
+        let columns = "SELECT name, type, wr, strict FROM";
+        let Some(only) = self.only else {
+            let sql = format!("{columns} pragma_table_list WHERE schema = 'main'");
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                self.kind(row)?;
             }
-            self.kinds.insert(row.get(0)?, Kind { sort: row.get(1)?, options });
+            return Ok(());
+        };
+        let sql = format!("{columns} pragma_table_list(?1) WHERE schema = 'main'");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        for owner in only {
+            let mut rows = statement.query([owner])?;
+            while let Some(row) = rows.next()? {
+                self.kind(row)?;
+            }
         }
+        Ok(())
+    }
+
+    fn kind(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+        let mut options = String::new();
+        for (column, option) in [(2, " without rowid"), (3, " strict")] {
+            if row.get::<_, bool>(column)? {
+                options.push_str(option);
+            }
+        }
+        self.kinds.insert(row.get(0)?, Kind { sort: row.get(1)?, options });
         Ok(())
     }
 
