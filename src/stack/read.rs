@@ -100,14 +100,15 @@ pub(crate) fn text(path: &Path) -> Result<String, Unreadable> {
     text_of(path, LARGEST)
 }
 
+/// Texts of files, each with the file's name.
+pub(crate) type Texts = Vec<(String, String)>;
+
 /// The texts of the files of migrations in a folder, by name. Left out is what begins with `.`, and
 /// what ends with `.md` or `~`.
 ///
 /// # Errors
 /// The folder itself, or every file that cannot be read, by its path.
-pub(crate) fn migrations(
-    folder: &Path,
-) -> Result<Vec<(String, String)>, Vec<(PathBuf, Unreadable)>> {
+pub(crate) fn migrations(folder: &Path) -> Result<Texts, Vec<(PathBuf, Unreadable)>> {
     let names = names(folder).map_err(|error| vec![(folder.to_path_buf(), error)])?;
     let (mut texts, mut wrong, mut sum) = (Vec::new(), Vec::new(), 0);
     for name in names {

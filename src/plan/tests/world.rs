@@ -106,7 +106,6 @@ impl Verbs for Tiny {
             material,
             before_users: keeps,
             looks_at: sees.into_iter().collect(),
-            ..Lowered::default()
         };
         Ok(vec![LoweredPart {
             part: "main".to_owned(),
