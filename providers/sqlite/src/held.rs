@@ -77,7 +77,8 @@ struct Known {
     /// SQLite counts every change of a schema here.
     cookie: i64,
     schema: Schema,
-    drift: Facts,
+    /// Read when it is asked for.
+    drift: Option<Facts>,
 }
 
 impl Held {
@@ -87,15 +88,14 @@ impl Held {
     }
 
     /// Reads the schema where it changed.
-    fn look(&mut self) -> rusqlite::Result<&Known> {
+    fn look(&mut self) -> rusqlite::Result<&mut Known> {
         let cookie = cookie(&self.connection)?;
         let known = match self.known.take() {
             Some(known) if known.cookie == cookie => known,
             before => {
                 let mut schema = before.map(|it| it.schema).unwrap_or_default();
                 schema.refresh(&self.connection)?;
-                let drift = drift_of(&self.connection, &schema)?;
-                Known { cookie, schema, drift }
+                Known { cookie, schema, drift: None }
             }
         };
         Ok(self.known.insert(known))
@@ -158,7 +158,13 @@ impl Held {
     /// # Errors
     /// What SQLite says.
     pub(crate) fn drift(&mut self) -> rusqlite::Result<&Facts> {
-        Ok(&self.look()?.drift)
+        self.look()?;
+        let Self { connection, known, .. } = self;
+        let known = known.as_mut().ok_or(rusqlite::Error::InvalidQuery)?;
+        match &mut known.drift {
+            Some(drift) => Ok(drift),
+            unknown => Ok(unknown.insert(drift_of(connection, &known.schema)?)),
+        }
     }
 
     /// Reads the schema after a change of hive's own, and keeps it as what was left. Says which
@@ -168,17 +174,14 @@ impl Held {
     /// What SQLite says.
     pub(crate) fn leave(&mut self) -> rusqlite::Result<BTreeSet<String>> {
         let before = self.known.take();
-        let had_drift = before.as_ref().is_none_or(|it| !it.drift.is_empty());
+        // Where there was none, what hive itself changes makes none.
+        let none = before.as_ref().and_then(|it| it.drift.clone()).filter(Facts::is_empty);
         let mut schema = before.map(|it| it.schema).unwrap_or_default();
         let changed = schema.refresh(&self.connection)?;
         let owners = changed.iter().map(|owner| (owner.as_str(), schema.facts_of(owner)));
         books::keep_objects(&self.connection, owners)?;
-        let drift = match had_drift {
-            true => drift_of(&self.connection, &schema)?,
-            false => Facts::new(),
-        };
         let cookie = cookie(&self.connection)?;
-        self.known = Some(Known { cookie, schema, drift });
+        self.known = Some(Known { cookie, schema, drift: none });
         Ok(changed)
     }
 
