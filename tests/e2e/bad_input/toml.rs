@@ -157,7 +157,7 @@ fn all_errors_are_shown_at_once() {
 #[test]
 fn a_key_whose_part_is_not_built_is_refused_with_its_line() {
     for (toml, key) in [
-        ("[database.main]\nengine = \"postgres\"\n", "database"),
+        ("[check.d]\ndatabase = \"database.main\"\n", "database"),
         ("[service.s]\nimage = \"x:1\"\nprocess = { command = [\"witness\"] }\n", "image"),
         ("[environment]\napprovals = 1\n", "approvals"),
         ("[alert.a]\nclass = \"latency\"\n", "class"),
