@@ -8,6 +8,7 @@ use super::settle::{self, Strange};
 use super::there;
 use super::work::Work;
 use crate::plan::OnFailure;
+use hive_contract::Phase;
 use hive_contract::mark::Way;
 use hive_state::{Ending, Head, Journal, Lease, Record, StepState};
 
@@ -65,6 +66,7 @@ async fn there(work: &Work<'_>, journal: &mut Journal, settle: Settle) -> Result
     let stopped = run(work, journal, Way::There, steps, may).await?;
     match (settle, stopped) {
         (Settle::Close, _) => Ok(Turn::Ends(Ending::ClosedByHand)),
+        (_, Stopped::Interrupted) if in_the_quiet(work, journal) => Err(ApplyError::LeftOpen),
         (_, Stopped::Interrupted) => Ok(Turn::Ends(Ending::Interrupted)),
         (Settle::On, Stopped::AllDone) => Ok(Turn::Ends(Ending::Applied)),
         (Settle::On, _) => after_failure(work, journal).await,
@@ -76,6 +78,17 @@ async fn there(work: &Work<'_>, journal: &mut Journal, settle: Settle) -> Result
             ))),
         },
     }
+}
+
+/// Whether something was made quiet, and is neither whole again nor taken back: a database that is
+/// closed is no state to be recorded. The apply stays open, and goes on or back by `recover`.
+fn in_the_quiet(work: &Work<'_>, journal: &Journal) -> bool {
+    let quiet = || work.plan.steps.iter().filter(|it| it.operation.phase == Phase::Stopped);
+    let states: Vec<_> = quiet().map(|it| journal.replay().state(it.number)).collect();
+    let whole = states.iter().all(|it| matches!(it, StepState::Done));
+    let untouched =
+        |it: &StepState| matches!(it, StepState::Waiting | StepState::Void(_) | StepState::Undone);
+    !whole && !states.iter().all(untouched)
 }
 
 /// A step failed, and nothing is under way any more.
@@ -116,6 +129,9 @@ async fn back(
     there::learn(work, journal.replay());
     let steps = back::steps(work, journal.replay());
     let stopped = run(work, journal, Way::Back, steps, may).await?;
+    if settle != Settle::Close && stopped == Stopped::Interrupted && in_the_quiet(work, journal) {
+        return Err(ApplyError::LeftOpen);
+    }
     Ok(match (settle, stopped) {
         (Settle::Close, _) => Ending::ClosedByHand,
         (_, Stopped::AllDone) => Ending::RolledBack,

@@ -236,6 +236,12 @@ pub enum ApplyError {
     /// Left at once, as a crash would. Exit 130.
     #[error("left at once; the next `hive apply` or `hive recover` settles what was under way")]
     LeftAtOnce,
+    /// Interrupted while something was quiet, and left open. Exit 130.
+    #[error(
+        "interrupted in the middle of what must not be left so: `hive recover` goes on with it, and \
+         `hive recover --back` takes back what was begun"
+    )]
+    LeftOpen,
 }
 
 /// How `recover` settles an open journal.

@@ -448,6 +448,12 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     fn failed_for_good(&mut self, step: u32, failure: Failure) {
+        if self.way == Way::Back && failure.kind == FailureKind::Unavailable {
+            // The system is out of reach, which says nothing of the undo: the apply stays open, and
+            // whoever recovers it goes on back.
+            self.unsettled = Some(self.unreadable(step, failure));
+            return self.fail();
+        }
         self.says.push(Progress::Failed {
             step,
             failure: failure.clone(),

@@ -69,7 +69,7 @@ impl Exit {
             | ApplyError::Open { .. } => Self::Refused,
             ApplyError::Ledger(error) => Self::of_ledger(error),
             ApplyError::Expired(_) => Self::Held,
-            ApplyError::LeftAtOnce => Self::Interrupted,
+            ApplyError::LeftAtOnce | ApplyError::LeftOpen => Self::Interrupted,
             ApplyError::Unsettled { .. }
             | ApplyError::Unreadable { .. }
             | ApplyError::NoPlace(_) => Self::Failed,

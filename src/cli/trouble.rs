@@ -140,9 +140,10 @@ fn apply(error: &ApplyError, now_ms: u64) -> Trouble {
             .hint("apply on the machine and with the settings that it was planned for"),
         ApplyError::Expired(_) => Trouble::new(error.to_string())
             .hint("`hive lease show` says who holds it; `hive status` shows what is"),
-        ApplyError::Refused(_) | ApplyError::Unreadable { .. } | ApplyError::LeftAtOnce => {
-            Trouble::new(error.to_string())
-        }
+        ApplyError::Refused(_)
+        | ApplyError::Unreadable { .. }
+        | ApplyError::LeftAtOnce
+        | ApplyError::LeftOpen => Trouble::new(error.to_string()),
     }
 }
 

@@ -82,7 +82,7 @@ impl Backups {
     ) -> Self {
         let text = |key: &str| declared.get(key).and_then(Value::as_text).map(str::to_owned);
         let (list, unreadable) = match seen {
-            Some(Ok(Observed::Present(live))) => (list(live), None),
+            Some(Ok(Observed::Present(live))) => (list(live, now_ms), None),
             Some(Ok(Observed::Absent)) | None => (Vec::new(), None),
             Some(Err(failure)) => (Vec::new(), Some(failure.to_string())),
         };
@@ -275,11 +275,16 @@ fn of_words(declared: &Fields) -> String {
 }
 
 /// The backups that a live destination says it holds, oldest first.
-fn list(live: &Live) -> Vec<Kept> {
+fn list(live: &Live, now_ms: u64) -> Vec<Kept> {
     let listed = live.fields.get("backups").and_then(Value::as_list).unwrap_or_default();
     let mut list: Vec<Kept> = listed.iter().filter_map(Value::as_map).map(kept).collect();
     let damaged = live.fields.get("damaged").and_then(Value::as_list).unwrap_or_default();
     list.extend(damaged.iter().filter_map(Value::as_map).map(unread));
+    // What is of the future is nobody's newest: it would be proven, restored and measured for ever.
+    for ahead in list.iter_mut().filter(|it| it.ok && it.at_ms > now_ms) {
+        ahead.ok = false;
+        ahead.wrong = Some("it is of the future: a clock is wrong".to_owned());
+    }
     list.sort_by(|a, b| (a.at_ms, &a.id).cmp(&(b.at_ms, &b.id)));
     list
 }

@@ -259,9 +259,16 @@ impl Making<'_> {
         match (self.material.stopped, stage) {
             (true, _) => Phase::Stopped,
             (false, Stage::Expand) => Phase::Ready,
+            (false, Stage::Contract) if is_fresh(self.material, self.seen) => Phase::Ready,
             (false, Stage::Contract) => Phase::Prune,
         }
     }
+}
+
+/// Whether nothing is applied yet, so that nobody runs on any of it: then there is nothing that a
+/// contract could take away from somebody.
+fn is_fresh(material: &Material, seen: &Seen) -> bool {
+    seen.rows.is_empty() && material.baseline.is_none()
 }
 
 /// What speaks against a list once its history is known.
@@ -300,7 +307,9 @@ pub(crate) fn objections(change: &Change) -> Vec<Invalid> {
     if material.down {
         wrong.extend(cannot_go_down(&seen, &pending, before.as_ref()));
     }
-    wrong.extend(expand_behind_contract(&material, &pending));
+    if !is_fresh(&material, &seen) {
+        wrong.extend(expand_behind_contract(&material, &pending));
+    }
     wrong
 }
 

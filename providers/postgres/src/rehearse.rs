@@ -44,6 +44,11 @@ pub(crate) fn can(change: &Change) -> bool {
 /// The files that a change will apply, in order.
 fn pending(change: &Change) -> Vec<Migration> {
     let Some(material) = change.desired.as_ref().and_then(Material::of) else { return Vec::new() };
+    // What another tool has applied is read when its history is taken over, and not before.
+    let foreign = material.baseline.as_ref().is_some_and(|it| it.tool.is_some());
+    if foreign && change.action == Action::Create && material.declared_baseline().is_none() {
+        return Vec::new();
+    }
     let before = change.before.as_deref().and_then(Material::of);
     let seen = change.observed.as_ref().map(|live| Seen::of(live, before.as_ref()));
     let rows = seen.unwrap_or_default().rows;
