@@ -227,6 +227,11 @@ impl Ran {
         format!("{}{}", self.out, self.err)
     }
 
+    /// Whether it stopped in the middle of a way back.
+    pub fn says_halted(&self) -> bool {
+        self.out.contains("and halted")
+    }
+
     #[track_caller]
     pub fn says(&self, words: &str) -> &Self {
         // A terminal's width may break a line anywhere between two words.

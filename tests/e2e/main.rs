@@ -3,8 +3,10 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 #![allow(clippy::print_stdout, reason = "tests print their seeds and counts")]
 
+mod bad_data;
 mod bad_input;
 mod daily;
+mod data;
 mod exit_codes;
 mod forms;
 mod hiver;
@@ -13,6 +15,9 @@ mod lab;
 mod memory;
 mod process;
 mod quickstart;
+#[cfg(feature = "real-parts")]
+mod real;
 mod seed;
 mod shop;
+mod sqlite;
 mod tour;

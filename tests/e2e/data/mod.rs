@@ -1,0 +1,8 @@
+//! What holds for data, whatever the engine: the bodies of the tests of `sqlite` and `real`. The
+//! witness asks the database itself and shares no code with hive.
+
+pub mod damage;
+pub mod kills;
+pub mod pairs;
+pub mod promises;
+pub mod shop;

@@ -1,0 +1,8 @@
+//! Against real servers, which `tests/parts/get` puts in place: PostgreSQL, PgBouncer, MinIO; and
+//! the schemas and histories of other people's tools.
+
+mod adopted;
+mod django;
+mod postgres;
+mod s3;
+mod unwilling;

@@ -1,0 +1,228 @@
+//! P1 to P8, kills of hive and of the server, and ways back on PostgreSQL.
+
+use crate::data::kills::{self, Reference, Victim};
+use crate::data::shop::Shop;
+use crate::data::{pairs, promises};
+use crate::lab::{ended, until};
+use hive_parts::{PASSWORD, Proxy};
+use std::process::Stdio;
+
+/// A test of the same name whose body holds on every engine.
+macro_rules! on_postgres {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                promises::$name(Shop::postgres());
+            }
+        )*
+    };
+}
+
+on_postgres! {
+    p1_a_plan_is_refused_when_the_schema_moved
+    p1_a_plan_is_refused_when_its_migration_was_applied_meanwhile
+    p1_rows_written_meanwhile_do_not_refuse_a_plan
+    p3_a_statement_that_fails_leaves_the_schema_as_it_was
+    p3_a_backup_that_cannot_be_read_back_is_no_success
+    p4_a_failed_release_takes_the_service_back_and_the_expand_stays
+    p4_with_rollback_all_the_down_script_runs_too
+    p4_a_contract_stands_behind_the_point_of_no_return
+    p5_a_snapshot_comes_back_with_its_data_and_without_its_files
+    p5_a_rollback_with_data_brings_back_what_was_before
+    p5_a_rollback_by_down_scripts_loses_no_row
+    p6_an_encrypted_backup_shows_no_row_and_no_key
+    p8_every_way_ends_with_an_empty_plan
+}
+
+#[test]
+fn p2_killed_at_every_kind_of_boundary_it_ends_as_undisturbed() {
+    let shop = Shop::own_postgres().with_orders();
+    let seen = Reference::of(&shop);
+    let points = kills::sample("postgres kills", seen.points(&[Victim::Hive, Victim::Server]), 16);
+    let hits = kills::disturb_at(&shop, &seen, &points);
+    assert!(hits.values().sum::<usize>() >= points.len() / 3, "few kills hit: {hits:?}");
+}
+
+#[test]
+fn p3_a_schema_that_is_another_than_rehearsed_is_a_failure() {
+    let shop = Shop::postgres().with_orders();
+    shop.stage(2);
+    // Another name every time it runs: what was rehearsed says nothing.
+    shop.migration(
+        "0003_by_chance",
+        "DO $$ BEGIN EXECUTE format('CREATE TABLE t%s (n int)', (random() * 1e9)::bigint); END $$;\n",
+        "SELECT 1;\n",
+    );
+    let ran = shop.hive(&["apply", "-y", "--rehearse"]);
+    assert!([1, 3, 5].contains(&ran.code), "{ran}");
+    ran.says("0003_by_chance");
+    assert_eq!(shop.running(), ["1"], "no service is updated over another schema");
+    assert_eq!(shop.ask("SELECT count(*) FROM orders"), "20");
+}
+
+#[test]
+fn p4_every_pair_of_failures_of_the_way_back_ends_in_old_or_new() {
+    pairs::each_pair(Shop::own_postgres(), true, 6, |shop| {
+        // A session that is in the middle of something, and does not look at what it is told.
+        let mut session = shop.with_server(|server, name| server.psql_command(name));
+        let child = session
+            .args(["-c", "BEGIN; SELECT count(*) FROM orders; SELECT pg_sleep(3)"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("psql starts");
+        Session(child)
+    });
+}
+
+/// A session past hive; ended where it is dropped.
+struct Session(std::process::Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn p5_nobody_writes_between_the_safety_copy_and_the_swap() {
+    let shop = Shop::postgres().with_orders();
+    let old = shop.data();
+    shop.stage(2);
+    shop.expect(0, &["apply", "-y"]);
+    // A writer that hive does not know, which connects again and again.
+    let mut writer = shop.with_server(|server, name| {
+        let url = server.url(name);
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", "while :; do \"$0\" -XqAt -c \"INSERT INTO orders (id, item) SELECT coalesce(max(id), 0) + 1000, 'late' FROM orders\" \"$1\" || sleep 0.01; done"])
+            .arg(hive_parts::Postgres::programs().join("psql"))
+            .arg(url)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        command.spawn().expect("a writer starts")
+    });
+    until("the writer writes", || shop.ask("SELECT count(*) > 22 FROM orders") == "t");
+    let ran = shop.hive(&["restore", "1", "--with-data", "-y"]);
+    let _ = writer.kill();
+    let _ = writer.wait();
+    assert_eq!(ran.code, 0, "{ran}");
+    // What it wrote before the database was closed is in the safety copy; what it wrote after the
+    // swap is in the new one; nothing is in neither.
+    let wrote_into_the_old = "SELECT count(*) FROM orders WHERE item IS NOT NULL AND id <= 20";
+    assert_eq!(shop.ask(wrote_into_the_old), "20");
+    shop.sql("DELETE FROM orders WHERE id > 20");
+    assert_eq!(shop.data(), old);
+}
+
+#[test]
+fn p6_a_password_stands_nowhere_and_in_no_argument() {
+    let shop = Shop::postgres();
+    shop.stage(1);
+    let mut printed = String::new();
+    let seen = std::sync::Mutex::new(Vec::<String>::new());
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::SeqCst) {
+                seen.lock().expect("no panic").extend(arguments_with(PASSWORD));
+                crate::lab::pause(2);
+            }
+        });
+        for arguments in [
+            &["plan"][..],
+            &["apply", "-y"],
+            &["backup", "run", "-y"],
+            &["backup", "verify", "-y"],
+            &["backup", "restore", "backup.main", "-y"],
+            &["status"],
+            &["history"],
+        ] {
+            printed += &shop.expect(0, arguments).all();
+        }
+        printed += &shop.hive(&["unfreeze"]).all();
+        over.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+    // A url that leads nowhere says where, and not with what.
+    let url = shop.with_server(|server, name| server.url_of("nobody", PASSWORD, name));
+    shop.url(&url);
+    shop.stage(2);
+    let ran = shop.hive(&["apply", "-y"]);
+    assert_ne!(ran.code, 0, "{ran}");
+    printed += &ran.all();
+    let seen = seen.into_inner().expect("no panic");
+    assert!(seen.is_empty(), "in the arguments of a process: {seen:?}");
+    promises::p6_nothing_holds(&shop, &[PASSWORD], &printed);
+}
+
+/// The command lines on this machine that hold a word, but for those of the witness.
+fn arguments_with(word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc lists").flatten() {
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let hives =
+            line.contains("pg_dump") || line.contains("pg_restore") || line.contains("hive");
+        if hives && line.contains(word) {
+            found.push(line);
+        }
+    }
+    found
+}
+
+#[test]
+fn p7_the_round_trips_of_a_plan_do_not_grow_with_the_files() {
+    let asked = |files: usize| {
+        let shop = Shop::postgres();
+        let proxy = shop.with_server(|server, _| Proxy::to(server.port()));
+        let url = shop.with_server(|server, name| {
+            server
+                .url(name)
+                .replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()))
+        });
+        shop.url(&url);
+        shop.stage(1);
+        for n in 0..files {
+            let up = format!("CREATE TABLE t{n} (n integer);\n");
+            shop.migration(&format!("{:04}_t{n}", n + 100), &up, &format!("DROP TABLE t{n};\n"));
+        }
+        shop.expect(0, &["apply", "-y", "--no-rehearse"]);
+        let (connections, packets) = (proxy.connections(), proxy.packets());
+        shop.expect(0, &["plan", "--exit-code"]);
+        (proxy.connections() - connections, proxy.packets() - packets)
+    };
+    let (few, many) = (asked(1), asked(60));
+    println!(
+        "connections and packets of a plan without changes: {few:?} at 2 files, {many:?} at 61"
+    );
+    assert_eq!(few.0, many.0, "connections grow with the files");
+    assert!(many.1 <= few.1 * 2, "round trips grow with the files: {few:?} {many:?}");
+}
+
+#[test]
+fn the_drill_brings_everything_back_by_one_command() {
+    promises::the_drill(Shop::postgres(), |shop| {
+        shop.with_server(|server, name| {
+            for lost in server.databases().iter().filter(|it| it.starts_with(name)) {
+                server.psql("postgres", &format!("DROP DATABASE {lost} WITH (FORCE)"));
+            }
+        });
+    });
+}
+
+#[test]
+fn a_backup_and_a_migration_of_one_database_never_run_side_by_side() {
+    let shop = Shop::postgres().with_orders();
+    shop.sql("INSERT INTO orders (id, item) SELECT n, repeat(md5(n::text), 20) FROM generate_series(1000, 60000) n");
+    shop.stage(2);
+    let backup = shop.lab.spawn(&["backup", "run", "-y"]);
+    let apply = shop.hive(&["apply", "-y"]);
+    let backup = ended(backup);
+    // One of the two holds the lease.
+    let codes = [backup.code, apply.code];
+    assert!(codes.contains(&0) && codes.iter().all(|it| [0, 4].contains(it)), "{backup}\n{apply}");
+    shop.expect(0, &["apply", "-y"]);
+    assert_eq!(shop.ask("SELECT count(*) FROM changes"), "1");
+}
