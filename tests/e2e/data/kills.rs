@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Victim {
     Hive,
+    #[cfg(feature = "real-parts")]
     Server,
 }
 
@@ -224,6 +225,7 @@ fn disturb(shop: &Shop, point: Point) -> (bool, Ran) {
             kill(child.id(), "KILL");
             (true, ended(child))
         }
+        #[cfg(feature = "real-parts")]
         Victim::Server => {
             shop.kill_server();
             let ran = ended(child);

@@ -84,6 +84,7 @@ impl Shop {
     }
 
     /// Changes the url that hive is told.
+    #[cfg(feature = "real-parts")]
     pub fn url(&self, url: &str) {
         self.lab.write("secret/url", url);
     }
