@@ -37,14 +37,14 @@ on_sqlite! {
 fn p2_killed_at_every_kind_of_boundary_it_ends_as_undisturbed() {
     let shop = Shop::sqlite().with_orders();
     let seen = Reference::of(&shop);
-    let points = kills::sample("sqlite kills", seen.points(&[Victim::Hive]), 12);
+    let points = kills::sample("sqlite kills", seen.points(&[Victim::Hive]), 10);
     let hits = kills::disturb_at(&shop, &seen, &points);
     assert!(hits.values().sum::<usize>() >= points.len() / 3, "few kills hit: {hits:?}");
 }
 
 #[test]
 fn p4_every_pair_of_failures_of_the_way_back_ends_in_old_or_new() {
-    pairs::each_pair(Shop::sqlite(), false, 5, |shop| {
+    pairs::each_pair(Shop::sqlite(), false, 4, |shop| {
         let file = shop.open();
         file.execute_batch("BEGIN IMMEDIATE").expect("it is free");
         file
