@@ -333,7 +333,11 @@ process = {{ command = ["witness"], stop = {{ grace = "2s" }} }}
             .map(|it| it.path())
             .filter(|it| it.join("manifest.json").is_file())
             .collect();
-        found.sort();
+        // By when they were published: the names of two of one second are in no order.
+        found.sort_by_key(|it| {
+            let manifest = fs::metadata(it.join("manifest.json"));
+            (manifest.and_then(|it| it.modified()).expect("a time"), it.clone())
+        });
         found
     }
 

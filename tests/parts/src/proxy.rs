@@ -97,7 +97,7 @@ impl Proxy {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// How many pieces were carried, both ways together: each is what one read yielded.
+    /// How many pieces were carried to the server: each is what one read yielded.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.shared.packets.load(Ordering::SeqCst)
@@ -187,7 +187,7 @@ impl Shared {
             if count == 0 {
                 break;
             }
-            self.packets.fetch_add(1, Ordering::SeqCst);
+            self.packets.fetch_add(u64::from(forward), Ordering::SeqCst);
             let mut let_through = count;
             let mut cut = false;
             match self.fault() {
