@@ -203,7 +203,8 @@ async fn a_server_that_dies_takes_nothing_half_with_it() {
                 let all = backups(&lab.live(&backed).await.expect("is there"));
                 assert!(all.iter().all(|it| it["ok"] == hive_contract::Value::Bool(true)));
                 let left = guard.databases();
-                assert!(!left.iter().any(|it| it.contains("_hive_try_")), "{left:?}");
+                let try_of = format!("{}_hive_try_", lab.database);
+                assert!(!left.iter().any(|it| it.starts_with(&try_of)), "{left:?}");
             }
         }
     }
@@ -256,7 +257,8 @@ async fn a_child_that_is_killed_fails_the_step_and_leaves_nothing() {
         assert!(failure.message.contains(program), "{failure}");
         assert!(failure.retryable, "{failure:?}");
         let left = server.databases();
-        assert!(!left.iter().any(|it| it.contains("_hive_try_")), "{left:?}");
+        let try_of = format!("{}_hive_try_", lab.database);
+        assert!(!left.iter().any(|it| it.starts_with(&try_of)), "{left:?}");
         let live = lab.live(&backed).await.expect("is there");
         let count = if verb == "run" { 0 } else { 1 };
         assert_eq!(backups(&live).len(), count, "nothing half is listed");
