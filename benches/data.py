@@ -29,7 +29,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-HIVE = TARGET / "release" / "hive"
+HIVE = Path(os.environ.get("HIVE_BENCH_BINARY", TARGET / "release" / "hive"))
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- data: written by benches/data.py -->", "<!-- end of data -->"
 PASSWORD = "bench"
