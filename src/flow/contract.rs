@@ -112,12 +112,7 @@ pub(super) fn migrations(fields: &Fields) -> Option<Migrations> {
 
 /// The files of a declared list as they are.
 pub(super) fn files(fields: &Fields) -> Vec<FileText> {
-    let listed = fields.get("files").and_then(Value::as_list).unwrap_or_default();
-    let file = |it: &Value| {
-        let it = it.as_map()?;
-        Some(FileText::new(it.get("name")?.as_text()?, it.get("text")?.as_text()?))
-    };
-    listed.iter().filter_map(file).collect()
+    FileText::list(fields.get("files"))
 }
 
 #[cfg(test)]

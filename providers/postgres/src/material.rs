@@ -39,7 +39,7 @@ impl Material {
     /// Everything that is wrong, at once.
     pub(crate) fn read(material: &Fields) -> Result<Self, Vec<Invalid>> {
         let mut wrong = Vec::new();
-        let files = files(material.get("files"), &mut wrong);
+        let files = FileText::checked_list(material.get("files"), &mut wrong);
         let migrations = Migrations::read(Dialect::Postgres, &files);
         let word = |key: &str| material.get(key).and_then(Value::as_text);
         let number = |key: &str, usual| material.get(key).and_then(Value::as_int).unwrap_or(usual);
@@ -127,34 +127,10 @@ fn declared(value: &Value, wrong: &mut Vec<Invalid>) -> Option<Declared> {
     Some(Declared { tool, version: text("version").map(str::to_owned) })
 }
 
-fn files(value: Option<&Value>, wrong: &mut Vec<Invalid>) -> Vec<FileText> {
-    let mut files = Vec::new();
-    for one in value.and_then(Value::as_list).unwrap_or_default() {
-        let text = |key: &str| one.as_map()?.get(key)?.as_text().map(str::to_owned);
-        match (text("name"), text("text")) {
-            (Some(name), Some(text)) => files.push(FileText::new(name, text)),
-            _ => wrong.push(Invalid::at("files", "a file without a name or a text")),
-        }
-    }
-    files
-}
-
-/// One migration as it stands in an operation's payload: its files.
-pub(crate) fn files_value(migration: &Migration) -> Value {
-    let file = |script: &hive_sql::Script| {
-        Value::Map(Fields::from([
-            ("name".to_owned(), Value::text(&script.file)),
-            ("text".to_owned(), Value::text(&script.text)),
-        ]))
-    };
-    let scripts = std::iter::once(&migration.up).chain(migration.down.script());
-    Value::List(scripts.map(file).collect())
-}
-
 /// The migration of an operation's payload, read again from its files.
 pub(crate) fn migration_of(files_value: Option<&Value>) -> Result<Migration, String> {
     let mut wrong = Vec::new();
-    let files = files(files_value, &mut wrong);
+    let files = FileText::checked_list(files_value, &mut wrong);
     let read = Migrations::read(Dialect::Postgres, &files)
         .map_err(|faults| faults.first().map_or("no file".to_owned(), ToString::to_string))?;
     match read.list() {

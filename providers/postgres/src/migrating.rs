@@ -1,6 +1,6 @@
 //! The operations of a list of migrations: one file, one operation.
 
-use crate::material::{Material, files_value};
+use crate::material::Material;
 use crate::rehearsed::Rehearsed;
 use crate::seen::Seen;
 use crate::steps::{ACCEPT, BASELINE, DOWN, MIGRATE, RESUME, payload, release, shown};
@@ -99,7 +99,7 @@ pub(crate) fn baseline(change: &Change, of: &Fields, material: Option<&Material>
         };
         let files = counted.iter().map(|it| {
             let raw = Value::text(&it.up.raw_checksum);
-            Value::Map(Fields::from([(FILES.to_owned(), files_value(it)), (RAW.to_owned(), raw)]))
+            Value::Map(Fields::from([(FILES.to_owned(), it.files_value()), (RAW.to_owned(), raw)]))
         });
         payload.insert(APPLIED.to_owned(), Value::List(files.collect()));
         if let Some(tool) = declared.tool {
@@ -248,7 +248,7 @@ impl Making<'_> {
 
     fn file_payload(&self, migration: &Migration) -> Fields {
         let mut payload = payload(self.of);
-        payload.insert(FILES.to_owned(), files_value(migration));
+        payload.insert(FILES.to_owned(), migration.files_value());
         payload.insert(RAW.to_owned(), Value::text(&migration.up.raw_checksum));
         payload.insert("lock_timeout".to_owned(), Value::Int(self.material.lock_timeout));
         payload.insert("retries".to_owned(), Value::Int(self.material.retries));

@@ -2,22 +2,6 @@
 
 use std::fmt;
 
-/// One file as it lies in the folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileText {
-    /// Its name without folders, such as `0001_create_orders.up.sql`.
-    pub name: String,
-    /// Its content, as it is.
-    pub text: String,
-}
-
-impl FileText {
-    /// A file by name and content.
-    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into() }
-    }
-}
-
 /// One thing that is wrong with a file; such a list is never planned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {

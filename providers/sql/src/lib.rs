@@ -5,6 +5,7 @@ mod dialect;
 mod directive;
 pub mod facts;
 mod fault;
+pub mod file;
 pub mod foreign;
 mod half;
 pub mod history;
@@ -27,7 +28,8 @@ pub mod words;
 
 pub use dialect::Dialect;
 pub use directive::Accept;
-pub use fault::{Fault, FileText};
+pub use fault::Fault;
+pub use file::FileText;
 pub use half::{GoesOn, Half};
 pub use migrations::{Down, Migration, Migrations};
 pub use script::{Script, Statement};

@@ -2,7 +2,8 @@
 
 use crate::dialect::Dialect;
 use crate::directive::{self, Direction, Directives};
-use crate::fault::{Fault, FileText};
+use crate::fault::Fault;
+use crate::file::FileText;
 use crate::name::{self, FileName};
 use crate::refusal;
 use crate::script::{self, Script};

@@ -1,7 +1,6 @@
 //! An older backup at the schema that is wanted, and whose everything in it is.
 
 use super::FILES;
-use super::steps::texts;
 use crate::applying::run_script;
 use crate::book::{self, Book, Want, facts};
 use crate::desk::Desk;
@@ -13,7 +12,7 @@ use hive_contract::{Event, Failure, FailureKind, Mark};
 use hive_sql::facts::fingerprint;
 use hive_sql::history::{Applied, Order, compare};
 use hive_sql::manifest::Manifest;
-use hive_sql::{Dialect, Migrations};
+use hive_sql::{Dialect, FileText, Migrations};
 
 /// Runs what is wanted and not in the backup, and marks everything of the backup's owner as the
 /// step's.
@@ -51,7 +50,7 @@ async fn run(
     manifest: &Manifest,
     before: &Book,
 ) -> Result<bool, Failure> {
-    let files = texts(desk.request.operation.payload.get(FILES));
+    let files = FileText::list(desk.request.operation.payload.get(FILES));
     if files.is_empty() {
         return Ok(false);
     }

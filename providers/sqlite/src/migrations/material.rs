@@ -3,7 +3,7 @@
 use hive_contract::{Address, Fields, Invalid, Lowered, Value};
 use hive_sql::foreign::Tool;
 use hive_sql::history::Order;
-use hive_sql::{Dialect, FileText, Migration, Migrations, Script};
+use hive_sql::{Dialect, FileText, Migration, Migrations};
 
 /// The declared list and how it is applied.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl Material {
     /// Everything that is wrong, at once.
     pub(crate) fn read(material: &Fields) -> Result<Self, Vec<Invalid>> {
         let mut wrong = Vec::new();
-        let texts = texts(material.get("files"), &mut wrong);
+        let texts = FileText::checked_list(material.get("files"), &mut wrong);
         let word = |key: &str| material.get(key).and_then(Value::as_text);
         let mut second = |key: &str, words: [&str; 2]| match word(key) {
             None => false,
@@ -106,37 +106,13 @@ fn baseline(declared: Option<&Value>, migrations: &Migrations) -> Result<(), Vec
 /// A baseline that no tool's history says.
 pub(crate) const NONE: &str = "none";
 
-fn texts(value: Option<&Value>, wrong: &mut Vec<Invalid>) -> Vec<FileText> {
-    let mut texts = Vec::new();
-    for one in value.and_then(Value::as_list).unwrap_or_default() {
-        let text = |key: &str| one.as_map()?.get(key)?.as_text();
-        match (text("name"), text("text")) {
-            (Some(name), Some(text)) => texts.push(FileText::new(name, text)),
-            _ => wrong.push(Invalid::at("files", "a file without a name or a text")),
-        }
-    }
-    texts
-}
-
-/// One migration as it stands in an operation's payload: its files.
-pub(crate) fn payload_of(migration: &Migration) -> Value {
-    let file = |script: &Script| {
-        Value::Map(Fields::from([
-            ("name".to_owned(), Value::text(&script.file)),
-            ("text".to_owned(), Value::text(&script.text)),
-        ]))
-    };
-    let scripts = std::iter::once(&migration.up).chain(migration.down.script());
-    Value::List(scripts.map(file).collect())
-}
-
 /// The migration of a payload, read again from its files.
 ///
 /// # Errors
 /// It holds none.
 pub(crate) fn migration_of(payload: &Fields) -> Result<Migration, hive_contract::Failure> {
     let mut wrong = Vec::new();
-    let texts = texts(payload.get(super::FILES), &mut wrong);
+    let texts = FileText::checked_list(payload.get(super::FILES), &mut wrong);
     let read = Migrations::read(Dialect::Sqlite, &texts);
     match read.as_ref().map(|it| it.list()) {
         Ok([one]) if wrong.is_empty() => Ok(one.clone()),

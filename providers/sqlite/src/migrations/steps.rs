@@ -2,7 +2,7 @@
 
 use super::compare::Compared;
 use super::look::FOREIGN;
-use super::material::{Material, payload_of};
+use super::material::Material;
 use super::objections::{baseline, down_of, unwanted};
 use super::rehearse::Tried;
 use super::{ACCEPT, BACKUP, BASELINE, DOWN, FILES, MIGRATE, RESUME, ROWS, SCHEMA};
@@ -86,7 +86,7 @@ impl Pen<'_> {
 
     /// One file.
     fn migrate(&self, verb: &str, migration: &Migration) -> Operation {
-        let mut payload = Fields::from([(FILES.to_owned(), payload_of(migration))]);
+        let mut payload = Fields::from([(FILES.to_owned(), migration.files_value())]);
         let tried = self.tried.files.get(&migration.name);
         if let Some(schema) = tried.and_then(|it| it.schema_after.as_ref()) {
             payload.insert(SCHEMA.to_owned(), Value::text(schema));
@@ -170,7 +170,7 @@ impl Pen<'_> {
 
     /// The down file of a migration.
     fn down(&self, migration: &Migration) -> Operation {
-        let mut payload = Fields::from([(FILES.to_owned(), payload_of(migration))]);
+        let mut payload = Fields::from([(FILES.to_owned(), migration.files_value())]);
         let tried = self.tried.files.get(&migration.name);
         let proven = tried
             .and_then(|it| it.schema_before.as_ref())

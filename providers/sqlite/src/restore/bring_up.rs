@@ -1,7 +1,6 @@
 //! An older backup at the schema that is wanted, and whose everything in it is.
 
 use super::FILES;
-use super::steps::texts;
 use crate::backup::lists;
 use crate::books;
 use crate::held::Held;
@@ -11,7 +10,7 @@ use crate::trouble::trouble;
 use hive_contract::{Event, Failure, FailureKind, Mark};
 use hive_sql::history::{Order, compare};
 use hive_sql::manifest::Manifest;
-use hive_sql::{Dialect, Migrations};
+use hive_sql::{Dialect, FileText, Migrations};
 use rusqlite::Connection;
 
 /// Runs what is wanted and not in the backup, and marks everything of the backup's owner as the
@@ -51,7 +50,7 @@ fn list(step: &Step<'_>, connection: &Connection) -> rusqlite::Result<String> {
 }
 
 fn run(step: &Step<'_>, manifest: &Manifest, held: &mut Held, list: &str) -> Result<(), Failure> {
-    let files = texts(step.request.operation.payload.get(FILES));
+    let files = FileText::list(step.request.operation.payload.get(FILES));
     if files.is_empty() {
         return Ok(());
     }

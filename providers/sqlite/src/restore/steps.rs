@@ -6,7 +6,7 @@ use crate::database::steps::{of, shown};
 use hive_contract::{
     Change, Expects, Fields, Fingerprint, Invalid, Operation, Phase, Reversible, Undo, Value,
 };
-use hive_sql::{Dialect, FileText, Migrations};
+use hive_sql::Dialect;
 
 /// A restore may take as long as its data needs.
 const DEADLINE_MS: u64 = 24 * 3_600_000;
@@ -26,24 +26,11 @@ pub(crate) fn steps(change: &Change) -> Vec<Operation> {
 /// What speaks against it: files that make no list.
 pub(crate) fn objections(change: &Change) -> Vec<Invalid> {
     let Some(run) = change.run.as_ref().filter(|run| is_restore(run)) else { return Vec::new() };
-    match Migrations::read(Dialect::Sqlite, &texts(run.get(FILES))) {
-        Ok(_) => Vec::new(),
-        Err(faults) => faults.iter().map(|it| Invalid::at("", it.to_string())).collect(),
-    }
+    hive_sql::file::objections(Dialect::Sqlite, run.get(FILES))
 }
 
 fn is_restore(run: &Fields) -> bool {
     run.get("verb").and_then(Value::as_text) == Some("restore")
-}
-
-/// The files of a payload.
-pub(super) fn texts(value: Option<&Value>) -> Vec<FileText> {
-    let list = value.and_then(Value::as_list).unwrap_or_default();
-    let text = |file: &Value| {
-        let text = |key: &str| file.as_map()?.get(key)?.as_text();
-        Some(FileText::new(text("name")?, text("text")?))
-    };
-    list.iter().filter_map(text).collect()
 }
 
 struct Pen<'a> {
