@@ -130,7 +130,10 @@ impl Session {
                 ))),
             };
         }
-        let found: Vec<&String> = applies.iter().filter(|it| it.starts_with(which)).collect();
+        // A short number means a snapshot, also where there is none: an id may begin with any digit.
+        let short = which.len() < 4 && which.parse::<u64>().is_ok();
+        let begins = |it: &&String| !short && it.starts_with(which);
+        let found: Vec<&String> = applies.iter().filter(begins).collect();
         match found.as_slice() {
             [one] => Ok((*one).clone()),
             [] => Err(FlowError::Usage(format!(

@@ -2,12 +2,16 @@
 
 use hive_contract::{Address, Failure, FailureKind, Fields, Value};
 use hive_objects::{Claims, failure};
+use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How the names of files of one verb begin.
+const SCRATCH: &str = "scratch-";
 
 /// One database file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +90,7 @@ impl Site {
     /// Takes the folder away where nothing lies in it any more. Nothing depends on it.
     pub(crate) fn clear_desk(&self) {
         let desk = self.desk();
+        self.sweep();
         let _ = fs::remove_dir(desk.join("steps"));
         let _ = fs::remove_dir(desk);
     }
@@ -96,14 +101,39 @@ impl Site {
     /// It cannot be made.
     pub(crate) fn scratch(&self, what: &str) -> Result<Scratch, Failure> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{what}-{}-{number}", std::process::id());
-        let scratch = Scratch { site: self.clone(), path: self.make_desk()?.join(name) };
-        // One of a process of the same number that was killed.
-        scratch.remove();
-        make_private(&scratch.path)
-            .map_err(|error| failure("write beside", &self.shown, &error))?;
-        Ok(scratch)
+        let unusable = |error: io::Error| failure("write beside", &self.shown, &error);
+        let desk = self.make_desk()?;
+        self.sweep();
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = desk.join(format!("{SCRATCH}{what}-{}-{number}", std::process::id()));
+            let held = match make_private(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made.map_err(unusable)?,
+            };
+            // Whoever sweeps between the two takes it for one that nobody holds.
+            if hold(&held) && path.exists() {
+                return Ok(Scratch { site: self.clone(), path, _held: held });
+            }
+        }
+    }
+
+    /// Takes away the files of verbs that were killed: nobody holds them any more.
+    fn sweep(&self) {
+        let own = format!("-{}-", std::process::id());
+        for entry in fs::read_dir(self.desk()).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            // One of this process is dropped by whoever made it; what SQLite keeps beside one has no
+            // number at its end.
+            let ends = name.rsplit('-').next().unwrap_or_default();
+            let another = name.starts_with(SCRATCH)
+                && ends.bytes().all(|it| it.is_ascii_digit())
+                && !name.contains(&own);
+            if another && File::open(entry.path()).is_ok_and(|it| hold(&it)) {
+                let _ = remove(&entry.path());
+            }
+        }
     }
 
     /// A private file beside the database that stays, named after a step's token: what one step
@@ -114,8 +144,13 @@ impl Site {
 }
 
 /// Makes an empty file that only its owner can read.
-pub(crate) fn make_private(path: &Path) -> io::Result<()> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(|_| ())
+pub(crate) fn make_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Holds a file until it is closed, which the end of its process does too; not where another does.
+fn hold(file: &File) -> bool {
+    flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
 /// The files that SQLite keeps beside a database.
@@ -145,19 +180,14 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 /// A file of one verb, gone when it is dropped.
 pub(crate) struct Scratch {
     site: Site,
+    _held: File,
     /// Where it lies.
     pub(crate) path: PathBuf,
 }
 
-impl Scratch {
-    fn remove(&self) {
-        let _ = remove(&self.path);
-    }
-}
-
 impl Drop for Scratch {
     fn drop(&mut self) {
-        self.remove();
+        let _ = remove(&self.path);
         self.site.clear_desk();
     }
 }
@@ -173,4 +203,36 @@ pub(crate) fn address_of(identity: &str, kind: &str) -> Result<Address, Failure>
     };
     let (_, address) = identity.rsplit_once('/').ok_or_else(malformed)?;
     address.parse::<Address>().ok().filter(|it| it.kind() == kind).ok_or_else(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_killed_verbs_are_taken_away_and_held_ones_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fields = Fields::from([("path".to_owned(), Value::text("shop.db"))]);
+        let site = Site::read(folder.path(), &fields).expect("a site");
+        let desk = site.make_desk().expect("made");
+        let killed = desk.join("scratch-dump-0-7");
+        fs::write(&killed, "left").expect("writes");
+        fs::write(desk.join("scratch-dump-0-7-journal"), "left").expect("writes");
+        let held = desk.join("scratch-proof-0-8");
+        let holder = make_private(&held).expect("made");
+        assert!(hold(&holder));
+        fs::write(desk.join("scratch-proof-0-8-journal"), "used").expect("writes");
+
+        let scratch = site.scratch("dump").expect("made");
+        assert!(scratch.path.exists() && !killed.exists());
+        assert!(held.exists() && desk.join("scratch-proof-0-8-journal").exists());
+        assert!(!desk.join("scratch-dump-0-7-journal").exists());
+        drop(scratch);
+        assert!(desk.exists(), "somebody uses it");
+
+        drop(holder);
+        remove(&held).expect("removes");
+        site.clear_desk();
+        assert!(!desk.exists());
+    }
 }
