@@ -96,19 +96,8 @@ fn as_recorded(survey: &Survey<'_>, target: &Target) -> Option<Operation> {
     if !fields.values().all(hive_contract::Value::is_known) {
         return None;
     }
-    let change = Change {
-        target: target.clone(),
-        action: Action::Run,
-        identity: part.lowered.identity.clone(),
-        desired: Some(hive_contract::Lowered { fields, ..part.lowered }),
-        recorded: None,
-        observed: None,
-        differences: Vec::new(),
-        moved_from: None,
-        unverified: false,
-        run: None,
-        before: None,
-        related: Default::default(),
-    };
+    let named = Change::new(target.clone(), Action::Run, part.lowered.identity.clone());
+    let change =
+        Change { desired: Some(hive_contract::Lowered { fields, ..part.lowered }), ..named };
     question.verbs.steps(&part.place, &change, None).into_iter().next()
 }

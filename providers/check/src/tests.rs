@@ -60,20 +60,8 @@ impl Desk {
 
     fn request(&self, fields: &[(&str, Value)]) -> Perform {
         let lowered = self.lower(fields).expect("lowers");
-        let change = Change {
-            target: Target::main(address()),
-            action: Action::Run,
-            identity: lowered.identity.clone(),
-            desired: Some(lowered),
-            recorded: None,
-            observed: None,
-            differences: Vec::new(),
-            moved_from: None,
-            unverified: false,
-            run: None,
-            before: None,
-            related: Default::default(),
-        };
+        let named = Change::new(Target::main(address()), Action::Run, lowered.identity.clone());
+        let change = Change { desired: Some(lowered), ..named };
         Perform {
             target: change.target.clone(),
             identity: change.identity.clone(),

@@ -56,20 +56,8 @@ impl Desk {
     }
 
     async fn change(&self, action: Action, lowered: Lowered) -> Change {
-        Change {
-            target: Target::main(address()),
-            action,
-            identity: lowered.identity.clone(),
-            observed: self.live(&lowered.identity).await,
-            desired: Some(lowered),
-            recorded: None,
-            differences: Vec::new(),
-            moved_from: None,
-            unverified: false,
-            run: None,
-            before: None,
-            related: Default::default(),
-        }
+        let named = Change::new(Target::main(address()), action, lowered.identity.clone());
+        Change { observed: self.live(&lowered.identity).await, desired: Some(lowered), ..named }
     }
 
     /// The request for the only step of a change.

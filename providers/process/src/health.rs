@@ -45,6 +45,12 @@ impl Starter<'_> {
         loop {
             let scan = Scan::read()?;
             let run = run.again(&self.process.layout, &scan)?.ok_or_else(|| self.vanished(run))?;
+            let untold = run.exit.is_none() && run.keeper.is_some();
+            if !run.lives() && untold && Instant::now() < self.deadline {
+                // It has ended this moment: its keeper lives and is about to say how.
+                sleep(Duration::from_millis(5)).await;
+                continue;
+            }
             if !run.lives() {
                 let when = match good {
                     Some(_) => "right after it was healthy",

@@ -237,9 +237,6 @@ mod tests {
 
     fn change(action: Action, desired: Option<Fields>, recorded: Option<Fields>) -> Change {
         Change {
-            target: Target::main("service.api".parse().expect("address")),
-            action,
-            identity: "dev/service.api".to_owned(),
             desired: desired.map(|fields| Lowered {
                 sort: Sort::Object,
                 identity: "dev/service.api".to_owned(),
@@ -250,13 +247,11 @@ mod tests {
                 ..Lowered::default()
             }),
             recorded,
-            observed: None,
-            differences: Vec::new(),
-            moved_from: None,
-            unverified: false,
-            run: None,
-            before: None,
-            related: Default::default(),
+            ..Change::new(
+                Target::main("service.api".parse().expect("address")),
+                action,
+                "dev/service.api".to_owned(),
+            )
         }
     }
 

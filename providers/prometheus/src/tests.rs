@@ -43,20 +43,8 @@ impl Desk {
     async fn change(&self, action: Action, declared: &Declared, token: &str) -> Perform {
         let lowered = self.rules.lower(declared, &LowerScope { owner: owner() }).expect("lowers");
         let managed = hive_contract::path::leaves(&lowered.fields);
-        let change = Change {
-            target: Target::main(address()),
-            action,
-            identity: lowered.identity.clone(),
-            desired: Some(lowered),
-            recorded: None,
-            observed: self.live().await,
-            differences: Vec::new(),
-            moved_from: None,
-            unverified: false,
-            run: None,
-            before: None,
-            related: Default::default(),
-        };
+        let named = Change::new(Target::main(address()), action, lowered.identity.clone());
+        let change = Change { desired: Some(lowered), observed: self.live().await, ..named };
         let live = change.observed.as_ref();
         Perform {
             target: change.target.clone(),

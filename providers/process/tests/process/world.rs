@@ -161,18 +161,11 @@ impl World {
             moved_by: None,
         };
         let change = Change {
-            target: Target::main(self.mark().address),
-            action,
-            identity: "dev/service.api".to_owned(),
             desired: desired.cloned(),
             recorded: recorded.map(|it| it.fields.clone()),
             observed: observed.clone(),
             differences: vec![difference],
-            moved_from: None,
-            unverified: false,
-            run: None,
-            before: None,
-            related: Default::default(),
+            ..Change::new(Target::main(self.mark().address), action, "dev/service.api".to_owned())
         };
         let operation = self.process().steps(&change, None).remove(0);
         self.request(operation, managed(desired, recorded), observed.as_ref())

@@ -22,20 +22,8 @@ fn look(suite: &Suite<'_>, lowered: Lowered) -> Result<Perform, String> {
 }
 
 fn change(target: Target, action: Action, lowered: Lowered) -> Change {
-    Change {
-        target,
-        action,
-        identity: lowered.identity.clone(),
-        desired: Some(lowered),
-        recorded: None,
-        observed: None,
-        differences: Vec::new(),
-        moved_from: None,
-        unverified: false,
-        run: None,
-        before: None,
-        related: Default::default(),
-    }
+    let named = Change::new(target, action, lowered.identity.clone());
+    Change { desired: Some(lowered), ..named }
 }
 
 pub(super) async fn holds(suite: &Suite<'_>) -> Checked {

@@ -221,18 +221,12 @@ impl<'a> Suite<'a> {
         let observed = self.look(&identity).await.map_err(|it| said(&it))?.live().cloned();
         let managed = managed(desired, recorded);
         let change = Change {
-            target: Target::main(self.mark().address),
-            action,
-            identity,
             desired: desired.cloned(),
             recorded: recorded.map(|it| it.fields.clone()),
             differences: differences(desired, recorded, observed.as_ref(), &managed),
             observed,
-            moved_from: None,
-            unverified: false,
-            run: None,
             before: recorded.cloned().map(Box::new),
-            related: Default::default(),
+            ..Change::new(Target::main(self.mark().address), action, identity)
         };
         let provider = self.provider();
         let operations = provider.steps(&change, None);
