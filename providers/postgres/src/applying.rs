@@ -171,7 +171,7 @@ pub(crate) fn check_rehearsed(
         &found[..8]
     );
     let mut failure = Failure::new(FailureKind::Moved, what);
-    for (object, is) in hive_sql::facts::drift(before, after).into_iter().take(20) {
+    for (object, is) in hive_sql::facts::changes(before, after).into_iter().take(20) {
         failure = failure.diagnosis(format!("here it changes {object}: {is}"));
     }
     Err(failure.diagnosis("the file is not the same each time, or the live schema was another"))

@@ -12,7 +12,7 @@ use crate::url::Url;
 use crate::{Base, ENGINE, names, sums};
 use hive_backup::{Contents, Engine, Job, Plain, Proof, Sink, now_ms};
 use hive_contract::{Event, Failure, FailureKind, Task};
-use hive_sql::facts::{drift, fingerprint};
+use hive_sql::facts::{changes, fingerprint};
 use hive_sql::history::Applied;
 use hive_sql::manifest::{Head, Manifest, Schema, Source, Table, differences};
 use hive_sql::migrations::chain;
@@ -296,7 +296,7 @@ pub(crate) async fn compare(
     if let Some(schema) = &manifest.schema
         && schema.fingerprint != fingerprint(&facts)
     {
-        let other = drift(&schema.facts, &facts);
+        let other = changes(&schema.facts, &facts);
         wrong.extend(other.iter().map(|(object, is)| format!("{object} is another: {is}")));
     }
     Ok(wrong)

@@ -21,7 +21,7 @@ use hive_backup::Settings;
 use hive_contract::{
     Action, Change, Context, Event, Failure, FailureKind, Fields, Live, Rehearsal, Value,
 };
-use hive_sql::facts::{Facts, drift, fingerprint};
+use hive_sql::facts::{Facts, changes, fingerprint};
 use hive_sql::history::compare;
 use hive_sql::manifest::{Table, differences};
 use hive_sql::{Migration, Stage, words};
@@ -310,7 +310,7 @@ fn same(
     found: &Moment,
     what: &str,
 ) -> Result<(), Failure> {
-    let mut wrong: Vec<String> = drift(&wanted.facts, &found.facts)
+    let mut wrong: Vec<String> = changes(&wanted.facts, &found.facts)
         .into_iter()
         .map(|(object, is)| format!("{object}: {is}"))
         .collect();

@@ -24,19 +24,28 @@ pub const AS_MIGRATED: &str = "as migrated";
 
 /// What is not as the last migration left it: object → in words what is other.
 pub fn drift(recorded: &Facts, live: &Facts) -> BTreeMap<String, String> {
+    compared(recorded, live, ["added by hand", "removed by hand"])
+}
+
+/// What is other than before where nobody's hand is to blame: after a file, a restore.
+pub fn changes(before: &Facts, after: &Facts) -> BTreeMap<String, String> {
+    compared(before, after, ["added", "gone"])
+}
+
+fn compared(before: &Facts, after: &Facts, [more, less]: [&str; 2]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    for (object, definition) in live {
-        match recorded.get(object) {
-            None => found.insert(object.clone(), format!("added by hand: {definition}")),
-            Some(before) if before != definition => {
-                found.insert(object.clone(), format!("was {before}, is {definition}"))
+    for (object, definition) in after {
+        match before.get(object) {
+            None => found.insert(object.clone(), format!("{more}: {definition}")),
+            Some(was) if was != definition => {
+                found.insert(object.clone(), format!("was {was}, is {definition}"))
             }
             Some(_) => None,
         };
     }
-    for (object, before) in recorded {
-        if !live.contains_key(object) {
-            found.insert(object.clone(), format!("removed by hand: {before}"));
+    for (object, was) in before {
+        if !after.contains_key(object) {
+            found.insert(object.clone(), format!("{less}: {was}"));
         }
     }
     found

@@ -79,11 +79,28 @@ pub fn rpo(measured: &Measured, rpo_ms: u64, now_ms: i64) -> Verdict {
     }
 }
 
+/// How much larger than what was restored a backup may be for the time to be told in proportion: a
+/// small restore is mostly what every restore costs, whatever its size.
+const PROPORTION: u64 = 10;
+
 /// Recovery time: how long a restore may take. Measured restores count at the 95th percentile, and
-/// in proportion where the newest backup is larger than what was restored.
+/// in proportion where the newest backup is larger than what was restored, up to [`PROPORTION`].
 pub fn rto(measured: &Measured, rto_ms: u64) -> Verdict {
-    let mut expected: Vec<u64> =
-        measured.restores.iter().map(|one| scaled(one, measured.bytes)).collect();
+    let largest = measured.restores.iter().map(|one| one.bytes).max().unwrap_or_default();
+    if largest > 0 && measured.bytes / PROPORTION > largest {
+        let words = format!(
+            "the newest backup holds {}, and no restore of more than {} was measured",
+            words::size(measured.bytes),
+            words::size(largest)
+        );
+        return Verdict::Unknown { words };
+    }
+    let mut expected: Vec<u64> = measured
+        .restores
+        .iter()
+        .filter(|one| measured.bytes / PROPORTION <= one.bytes)
+        .map(|one| scaled(one, measured.bytes))
+        .collect();
     expected.sort_unstable();
     let last = expected.len().saturating_sub(1);
     let at = (expected.len() * 95).div_ceil(100).saturating_sub(1).min(last);

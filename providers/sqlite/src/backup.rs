@@ -209,7 +209,7 @@ pub(crate) fn compare(path: &Path, manifest: &Manifest) -> Vec<String> {
         if let Some(expected) = &manifest.schema
             && expected.fingerprint != schema.fingerprint()
         {
-            let differs = hive_sql::facts::drift(&expected.facts, &schema.facts());
+            let differs = hive_sql::facts::changes(&expected.facts, &schema.facts());
             let named = differs.first_key_value();
             wrong.push(named.map_or("the schema is another".to_owned(), |(object, words)| {
                 format!("the schema is another: {object} {words}")

@@ -1,6 +1,6 @@
 //! Manifests, facts and objectives.
 
-use crate::facts::{Facts, drift, fingerprint};
+use crate::facts::{Facts, changes, drift, fingerprint};
 use crate::manifest::{
     FORMAT, Kind, Manifest, Object, Source, Table, Unreadable, differences, shrunk,
 };
@@ -109,6 +109,9 @@ fn drift_names_the_column_that_somebody_added() {
         ]
     );
     assert!(drift(&live, &live).is_empty());
+    let changes = changes(&recorded, &live);
+    assert_eq!(changes["column a.z"], "added: text");
+    assert_eq!(changes["index i"], "gone: on a (x)");
     assert_ne!(fingerprint(&recorded), fingerprint(&live));
 }
 
@@ -134,6 +137,27 @@ fn objectives_are_held_against_what_was_measured() {
     );
     assert!(matches!(rto(&measured, 120_000), Verdict::Met { .. }));
     assert!(matches!(rto(&Measured::default(), 1), Verdict::Unknown { .. }));
+}
+
+#[test]
+fn a_small_restore_says_nothing_of_a_large_backup() {
+    let small = Restore { took_ms: 90, bytes: 5_800 };
+    let grown = Measured { restores: vec![small], bytes: 22_100_000, ..Measured::default() };
+    assert_eq!(
+        rto(&grown, 1_800_000),
+        Verdict::Unknown {
+            words:
+                "the newest backup holds 22.1 MB, and no restore of more than 5.8 kB was measured"
+                    .into()
+        }
+    );
+    // One of the size counts, and the small one beside it says nothing.
+    let large = Restore { took_ms: 2_000, bytes: 22_100_000 };
+    let both = Measured { restores: vec![small, large], ..grown };
+    assert_eq!(
+        rto(&both, 1_800_000),
+        Verdict::Met { words: "a restore takes 2 s, at most 30 min".into() }
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::site::Site;
 use crate::trouble::trouble;
 use crate::work::Lent;
 use hive_contract::{Action, Change, Event, Failure, FailureKind, Fields, Rehearsal, Value};
-use hive_sql::facts::drift;
+use hive_sql::facts::changes;
 use hive_sql::{Down, Migration, Script, words};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -257,7 +257,7 @@ impl Rehearsing<'_> {
             if found.fingerprint() == wanted.fingerprint() {
                 return Ok(());
             }
-            let differs = drift(&wanted.facts(), &found.facts());
+            let differs = changes(&wanted.facts(), &found.facts());
             match differs.first_key_value() {
                 None => Ok(()),
                 Some((object, words)) => Err(format!("{who} leaves {object}: {words}")),
