@@ -2,7 +2,7 @@
 
 use crate::data::kills::{self, Reference, Victim};
 use crate::data::shop::Shop;
-use crate::data::{pairs, promises};
+use crate::data::{pairs, promises, quiet};
 use std::fs;
 
 /// A test of the same name whose body holds on every engine.
@@ -44,11 +44,44 @@ fn p2_killed_at_every_kind_of_boundary_it_ends_as_undisturbed() {
 
 #[test]
 fn p4_every_pair_of_failures_of_the_way_back_ends_in_old_or_new() {
-    pairs::each_pair(Shop::sqlite(), false, 4, |shop| {
-        let file = shop.open();
-        file.execute_batch("BEGIN IMMEDIATE").expect("it is free");
-        file
-    });
+    pairs::each_pair(Shop::sqlite(), false, 4, written_to);
+}
+
+/// A session that has begun to write.
+fn written_to(shop: &Shop) -> rusqlite::Connection {
+    let file = shop.open();
+    file.execute_batch("BEGIN IMMEDIATE").expect("it is free");
+    file
+}
+
+#[test]
+fn nobody_runs_while_a_migration_runs_in_the_quiet() {
+    quiet::nobody_runs_while_it_does(Shop::sqlite(), written_to);
+}
+
+#[test]
+fn killed_in_the_quiet_it_is_ended_by_the_next() {
+    quiet::killed_in_the_quiet_it_is_ended_by_the_next(Shop::sqlite(), written_to);
+}
+
+#[test]
+fn in_the_quiet_one_that_changes_too_is_started_in_its_new_form() {
+    quiet::one_that_changes_too_is_started_in_its_new_form(Shop::sqlite());
+}
+
+#[test]
+fn in_the_quiet_one_that_fails_leaves_the_service_on_the_data_of_before() {
+    quiet::one_that_fails_leaves_the_service_on_the_data_of_before(Shop::sqlite());
+}
+
+#[test]
+fn in_the_quiet_a_release_that_fails_is_taken_back() {
+    quiet::a_release_that_fails_behind_it_is_taken_back(Shop::sqlite());
+}
+
+#[test]
+fn an_expand_behind_a_contract_is_refused_or_runs_in_the_quiet() {
+    quiet::an_expand_behind_a_contract_is_refused_or_runs_in_the_quiet(Shop::sqlite());
 }
 
 #[test]

@@ -5,4 +5,5 @@ pub mod damage;
 pub mod kills;
 pub mod pairs;
 pub mod promises;
+pub mod quiet;
 pub mod shop;
