@@ -3,6 +3,7 @@
 
 mod adopted;
 mod django;
+mod killed;
 mod postgres;
 mod s3;
 mod unwilling;

@@ -2,9 +2,10 @@
 
 use crate::data::kills::{self, Reference, Victim};
 use crate::data::shop::Shop;
-use crate::data::{pairs, promises};
+use crate::data::{pairs, promises, quiet};
 use crate::lab::{ended, until};
 use hive_parts::{PASSWORD, Proxy};
+use std::io::Write;
 use std::process::Stdio;
 
 /// A test of the same name whose body holds on every engine.
@@ -84,6 +85,51 @@ impl Drop for Session {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// A session that reads the orders, and keeps everybody from changing their table.
+fn read_from(shop: &Shop) -> Session {
+    let mut session = shop.with_server(|server, name| server.psql_command(name));
+    let mut child =
+        session.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("psql starts");
+    // Its end is the end of what it was told: the server sees that at once.
+    let mut told = child.stdin.take().expect("a pipe");
+    told.write_all(b"BEGIN; SELECT count(*) FROM orders;\n").expect("psql listens");
+    let held = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'orders'::regclass AND granted \
+                AND mode = 'AccessShareLock' AND pid <> pg_backend_pid()";
+    until("the table is read", || shop.ask(held) == "t");
+    child.stdin = Some(told);
+    Session(child)
+}
+
+#[test]
+fn nobody_runs_while_a_migration_runs_in_the_quiet() {
+    quiet::nobody_runs_while_it_does(Shop::postgres(), read_from);
+}
+
+#[test]
+fn killed_in_the_quiet_it_is_ended_by_the_next() {
+    quiet::killed_in_the_quiet_it_is_ended_by_the_next(Shop::postgres(), read_from);
+}
+
+#[test]
+fn in_the_quiet_one_that_changes_too_is_started_in_its_new_form() {
+    quiet::one_that_changes_too_is_started_in_its_new_form(Shop::postgres());
+}
+
+#[test]
+fn in_the_quiet_one_that_fails_leaves_the_service_on_the_data_of_before() {
+    quiet::one_that_fails_leaves_the_service_on_the_data_of_before(Shop::postgres());
+}
+
+#[test]
+fn in_the_quiet_a_release_that_fails_is_taken_back() {
+    quiet::a_release_that_fails_behind_it_is_taken_back(Shop::postgres());
+}
+
+#[test]
+fn an_expand_behind_a_contract_is_refused_or_runs_in_the_quiet() {
+    quiet::an_expand_behind_a_contract_is_refused_or_runs_in_the_quiet(Shop::postgres());
 }
 
 #[test]
@@ -170,6 +216,26 @@ fn arguments_with(word: &str) -> Vec<String> {
         }
     }
     found
+}
+
+#[test]
+fn p7_what_is_unchanged_costs_no_write() {
+    let shop = Shop::own_postgres().with_orders();
+    // Nobody but hive could take one of the numbers that each transaction that writes is given.
+    for sql in ["ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()"] {
+        shop.sql(sql);
+    }
+    let written = || shop.ask("SELECT pg_snapshot_xmax(pg_current_snapshot())");
+    let off = || shop.ask("SHOW autovacuum") == "off";
+    until("the server sweeps nothing by itself", off);
+    let (before, journals) = (written(), kills::journals(&shop.lab));
+    for _ in 0..2 {
+        shop.expect(0, &["plan", "--exit-code"]);
+        shop.expect(0, &["apply", "-y"]);
+        shop.expect(0, &["status"]);
+    }
+    assert_eq!(written(), before, "a transaction wrote");
+    assert_eq!(kills::journals(&shop.lab), journals, "nothing to do has no journal");
 }
 
 #[test]
