@@ -169,6 +169,10 @@ fn migration(dialect: Dialect, pair: Pair<'_>, faults: &mut Vec<Fault>) -> Optio
         return None;
     };
     let up = script_of(dialect, file, Direction::Up, faults);
+    if up.as_ref().is_some_and(|(up, _)| up.statements.is_empty()) {
+        let help = "write what it does, or take the file away with its down file";
+        faults.push(Fault::of(&file.name, "an up file without a statement").help(help));
+    }
     let down = pair.down.map(|(down_name, down_file)| {
         if down_name.stem != name.stem {
             let message = format!("the up file of version {} is `{}`", name.number, file.name);

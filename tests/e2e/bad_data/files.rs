@@ -46,6 +46,15 @@ fn an_applied_file_whose_white_space_alone_was_edited_is_the_same() {
 }
 
 #[test]
+fn an_up_file_that_is_empty() {
+    for nothing in ["", "-- later\n"] {
+        let shop = shop();
+        shop.migration("0002_nothing", nothing, "SELECT 1;\n");
+        refused(&shop, &["0002_nothing.up.sql", "without a statement"]);
+    }
+}
+
+#[test]
 fn an_applied_file_that_is_missing() {
     let shop = shop();
     shop.stage(2);

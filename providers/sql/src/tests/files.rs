@@ -45,6 +45,10 @@ fn faults_name_file_and_line() {
         ("0002_b.up.sql", "SELECT 1"),
         ("0002_c.up.sql", "SELECT 1"),
         ("0003_d.down.sql", "SELECT 1"),
+        ("0004_e.up.sql", "-- later\n"),
+        ("0004_e.down.sql", ""),
+        ("0005_f.up.sql", ""),
+        ("0005_f.down.sql", "SELECT 1"),
         ("notes.txt", ""),
     ];
     assert_eq!(
@@ -55,6 +59,8 @@ fn faults_name_file_and_line() {
             "0002_b.up.sql: nothing takes it back",
             "0002_c.up.sql: version 2 is taken by `0002_b.up.sql` already",
             "0003_d.down.sql: a down file without its up file",
+            "0004_e.up.sql: an up file without a statement",
+            "0005_f.up.sql: an up file without a statement",
             "notes.txt: its name does not end in `.sql`",
         ]
     );

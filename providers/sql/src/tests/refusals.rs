@@ -179,7 +179,11 @@ fn files_are_ordered_by_number() {
 }
 
 #[test]
-fn nothing_to_do_has_nothing_to_take_back() {
-    let files = [("1_a.up.sql", "-- nothing here"), ("1_a.down.sql", "-- nothing there")];
-    assert_eq!(read(Postgres, &files).unwrap().list()[0].up.statements.len(), 0);
+fn a_file_that_does_nothing_is_refused() {
+    for dialect in [Postgres, Sqlite] {
+        for nothing in ["", " \n", "-- later\n", "/* later */ ;"] {
+            let files = [("1_a.up.sql", nothing), ("1_a.down.sql", "-- nothing there")];
+            assert_eq!(faults(dialect, &files), ["1_a.up.sql: an up file without a statement"]);
+        }
+    }
 }
