@@ -8,7 +8,7 @@ use crate::seen::sizes_value;
 use crate::session::{ASKING, READER, Session};
 use crate::trouble::{refused, state, taken};
 use crate::url::Url;
-use crate::{Base, MIGRATIONS, backup, names, quote};
+use crate::{Base, MIGRATIONS, backup, names, quote, restore};
 use hive_contract::{
     Ask, AskOne, Facts, Failure, FailureKind, Fields, Live, Observation, Observed, Secrets,
     StackMark, Target, Value,
@@ -134,10 +134,17 @@ async fn absent(
 /// A database that a restore has put aside is not absent.
 async fn closed_by_a_restore(url: &Url) -> Result<(), Failure> {
     let Ok(session) = outside(url, READER).await else { return Ok(()) };
+    // Of those that ended each one's restored database has its key in the note on it, also where that
+    // was put aside in its turn. Of what is left the newest was put aside last.
     let sql = format!(
-        "SELECT datname FROM pg_catalog.pg_database WHERE pg_catalog.starts_with(datname, {}) \
-         ORDER BY datname",
-        quote::text(&names::old_prefix(&url.spot.database))
+        "SELECT d.datname FROM pg_catalog.pg_database d \
+         WHERE pg_catalog.starts_with(d.datname, {prefix}) \
+         ORDER BY EXISTS (SELECT 1 FROM pg_catalog.pg_database later \
+           WHERE pg_catalog.starts_with(later.datname, {prefix}) \
+           AND pg_catalog.shobj_description(later.oid, 'pg_database') \
+             = {note} || pg_catalog.right(d.datname, 8)), d.oid DESC",
+        prefix = quote::text(&names::old_prefix(&url.spot.database)),
+        note = quote::text(&restore::note("")),
     );
     let rows = session.rows("look for the database", &sql, ASKING).await?;
     let Some(row) = rows.first() else { return Ok(()) };

@@ -9,6 +9,7 @@ mod state;
 mod steps;
 mod swap;
 
+pub(crate) use state::note;
 pub(crate) use steps::{objections, steps};
 
 use crate::desk::outside;

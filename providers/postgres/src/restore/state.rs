@@ -41,7 +41,7 @@ impl Found {
 }
 
 /// What a restored database is known by once everything in it is proven.
-pub(super) fn note(key: &str) -> String {
+pub(crate) fn note(key: &str) -> String {
     format!("hive: restored {key}")
 }
 

@@ -135,6 +135,35 @@ async fn a_restore_swaps_and_keeps_what_was_there() {
     assert!(two.lab.live(&two.database).await.is_some_and(|it| it.mark.is_some()));
 }
 
+/// One restore after the other, each of which puts a database aside; the last does not end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_restore_that_did_not_end_is_named() {
+    let server = Server::start();
+    let two = Two::new(&server).await;
+    // Keys sort the other way round than they are made, so that the newest is not the last name.
+    for (key, count) in [("cccccccc", 4), ("bbbbbbbb", 4), ("aaaaaaaa", 2), ("dddddddd", 2)] {
+        let mut steps = two.steps().await;
+        for step in &mut steps {
+            step.payload.insert("key".to_owned(), Value::text(key));
+            if let Undo::By(undo) = &mut step.undo {
+                undo.payload.insert("key".to_owned(), Value::text(key));
+            }
+        }
+        let outcomes = all(&two, &steps[..count]).await.expect("goes so far");
+        if count == 4 {
+            continue;
+        }
+        let failure = two.lab.observe(&two.database).await.expect_err("is closed");
+        let named = format!("`{}_hive_old_{key}` is: a restore has put", two.lab.database);
+        assert!(failure.message.contains(&named), "{failure}");
+        let Undo::By(reopen) = &steps[0].undo else { panic!("{:?}", steps[0].undo) };
+        let left = outcomes.last().and_then(|it| it.live.as_ref());
+        let request = two.lab.request_on(&two.database, (**reopen).clone(), left);
+        two.lab.perform(&request).await.expect("opens again");
+    }
+    assert_eq!(two.beside().len(), 2, "{:?}", two.beside());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_backup_is_brought_up() {
     let lab = Lab::new(Server::shared());
