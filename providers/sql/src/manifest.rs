@@ -262,6 +262,20 @@ impl Manifest {
         self.tables.iter().map(|table| table.rows).sum()
     }
 
+    /// What was found when it was restored and compared, in words.
+    pub fn proven(&self) -> String {
+        let (tables, rows) = (self.tables.len() as u64, self.rows());
+        match tables {
+            0 => "there is no table, as when it was backed up".to_owned(),
+            _ => format!(
+                "{} with {} {} as backed up",
+                words::count(tables, "table"),
+                words::count(rows, "row"),
+                if tables == 1 { "is" } else { "are" },
+            ),
+        }
+    }
+
     /// The language of its database, where it is of one.
     pub fn dialect(&self) -> Option<Dialect> {
         Dialect::parse(&self.source.engine)

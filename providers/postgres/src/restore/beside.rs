@@ -62,9 +62,7 @@ async fn prove(desk: &Desk<'_>, scratch: &Scratch, manifest: &Manifest) -> Resul
         failure.diagnosis = wrong;
         return Err(failure);
     }
-    let tables = hive_sql::words::count(manifest.tables.len() as u64, "table");
-    let words = format!("{tables} with {} rows are as they were backed up", manifest.rows());
-    desk.context.event(Event::info(words));
+    desk.context.event(Event::info(manifest.proven()));
     bring_up(desk, &scratch.url, manifest).await
 }
 

@@ -45,6 +45,16 @@ fn a_manifest_is_read_back_and_a_newer_one_refused() {
 }
 
 #[test]
+fn what_is_proven_is_said_also_of_a_database_without_tables() {
+    let mut one = manifest("a", 5, 100, 1);
+    assert_eq!(one.proven(), "1 table with 1 row is as backed up");
+    one.tables.push(Table { name: "lines".into(), rows: 4, ..Table::default() });
+    assert_eq!(one.proven(), "2 tables with 5 rows are as backed up");
+    one.tables.clear();
+    assert_eq!(one.proven(), "there is no table, as when it was backed up");
+}
+
+#[test]
 fn far_smaller_than_before_is_an_alarm() {
     let before: Vec<Manifest> =
         (0..7).map(|n| manifest(&format!("b{n}"), n, 1_000_000, 1000)).collect();

@@ -86,9 +86,7 @@ fn write(
         let what = format!("the backup {} is not what it says: {}", manifest.id, wrong.join("; "));
         return Err(Failure::new(FailureKind::Unhealthy, what));
     }
-    let rows: u64 = manifest.tables.iter().map(|it| it.rows).sum();
-    let rows = hive_sql::words::count(rows, "row");
-    step.lent.say(Event::info(format!("{rows} and the schema are as in {}", manifest.id)));
+    step.lent.say(Event::info(manifest.proven()));
     step.lent.may_write()?;
     let bad = |error: rusqlite::Error| trouble(step.site, "bring up a copy beside", &error);
     let connection = open_file(path, For::Writing, LOOK).map_err(bad)?;
