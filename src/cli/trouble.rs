@@ -51,16 +51,27 @@ pub fn of(error: &FlowError, now_ms: u64) -> Trouble {
 
 fn plan(errors: &[PlanError]) -> Trouble {
     let mut trouble = match errors {
-        [one] => Trouble::new(format!("there is no plan: {one}")),
+        [one] => facts(one)
+            .into_iter()
+            .fold(Trouble::new(format!("there is no plan: {one}")), Trouble::detail),
         many => many
             .iter()
-            .fold(Trouble::new("there is no plan"), |trouble, it| trouble.detail(it.to_string())),
+            .flat_map(|it| [vec![it.to_string()], facts(it)].concat())
+            .fold(Trouble::new("there is no plan"), Trouble::detail),
     };
     let mut hints: Vec<String> = errors.iter().filter_map(plan_hint).collect();
     hints.sort();
     hints.dedup();
     trouble.hints = hints;
     trouble
+}
+
+/// What a provider knows beside its words: what it found, what can be done.
+fn facts(error: &PlanError) -> Vec<String> {
+    match error {
+        PlanError::Unreadable { failure, .. } => failure.diagnosis.clone(),
+        _ => Vec::new(),
+    }
 }
 
 fn plan_hint(error: &PlanError) -> Option<String> {
@@ -140,10 +151,12 @@ fn apply(error: &ApplyError, now_ms: u64) -> Trouble {
             .hint("apply on the machine and with the settings that it was planned for"),
         ApplyError::Expired(_) => Trouble::new(error.to_string())
             .hint("`hive lease show` says who holds it; `hive status` shows what is"),
-        ApplyError::Refused(_)
-        | ApplyError::Unreadable { .. }
-        | ApplyError::LeftAtOnce
-        | ApplyError::LeftOpen => Trouble::new(error.to_string()),
+        ApplyError::Unreadable { failure, .. } => {
+            failure.diagnosis.iter().cloned().fold(Trouble::new(error.to_string()), Trouble::detail)
+        }
+        ApplyError::Refused(_) | ApplyError::LeftAtOnce | ApplyError::LeftOpen => {
+            Trouble::new(error.to_string())
+        }
     }
 }
 

@@ -66,7 +66,7 @@ fn a_database_that_is_absent_and_not_to_be_made() {
     shop.lab.stack(&shop.toml(1, false, "").replace("create = true", "create = false"));
     let ran = shop.hive(&["apply", "-y"]);
     assert!([1, 3].contains(&ran.code), "{ran}");
-    ran.says("database.main").says("there is no database");
+    ran.says("database.main").says("there is no database").says("create = true");
     assert!(!shop.file().exists());
 }
 
