@@ -2,6 +2,8 @@
 
 use crate::apply::{ApplyError, Report};
 use crate::flow::FlowError;
+use crate::plan::{Command, Plan};
+use hive_contract::{Failure, FailureKind, Remains};
 use hive_state::{Ending, LedgerError};
 
 /// How a command ended.
@@ -12,7 +14,7 @@ pub enum Exit {
     Done = 0,
     /// Failed.
     Failed = 1,
-    /// `plan --exit-code` or `drift`, and there are changes.
+    /// `plan --exit-code` or `drift`, and there are changes; a backup that is not what it should be.
     Changes = 2,
     /// Refused: a stale or altered plan, not approved, frozen, outside of the window, not
     /// confirmed. Nothing was changed.
@@ -31,10 +33,21 @@ impl Exit {
         self as u8
     }
 
-    /// How an apply ended.
-    pub fn of_report(report: &Report) -> Self {
+    /// How an apply ended, of this plan where it is known. Whoever looks at a backup takes nothing
+    /// back: it says whether the backup is wrong, or could not be looked at.
+    pub fn of_report(report: &Report, plan: Option<&Plan>) -> Self {
+        let of_backups = |plan: &&Plan| matches!(plan.command, Command::Backup | Command::Verify);
+        let of_backups = plan.filter(of_backups);
         match report.ending {
             Ending::Applied => Self::Done,
+            Ending::RolledBack | Ending::Halted
+                if of_backups.is_some_and(|plan| says_no(report, plan)) =>
+            {
+                Self::Changes
+            }
+            Ending::RolledBack if of_backups.is_some_and(|it| it.command == Command::Verify) => {
+                Self::Failed
+            }
             Ending::RolledBack => Self::RolledBack,
             Ending::Halted | Ending::ClosedByHand => Self::Failed,
             Ending::Interrupted => Self::Interrupted,
@@ -84,4 +97,19 @@ impl Exit {
             _ => Self::Failed,
         }
     }
+}
+
+/// Whether a backup is there and is not what it should be: it was looked at, or has just been made.
+fn says_no(report: &Report, plan: &Plan) -> bool {
+    let bad = |step: u32, failure: &Failure| {
+        let verb = plan.step(step).map(|it| it.operation.verb.as_str());
+        match (verb, failure.kind) {
+            (Some(hive_backup::VERIFY), FailureKind::Unhealthy | FailureKind::Malformed) => true,
+            (Some(hive_backup::BACKUP), FailureKind::Unhealthy) => {
+                matches!(failure.remains, Remains::Left(_))
+            }
+            _ => false,
+        }
+    };
+    report.failures.iter().any(|(step, _, failure)| bad(*step, failure))
 }

@@ -92,7 +92,7 @@ pub async fn changed(
             }
             Err(ended) => return Err(ended),
             Ok(report) => {
-                let exit = Exit::of_report(&report);
+                let exit = Exit::of_report(&report, Some(&planned.plan));
                 return Ok(Changed { exit, planned, report: Some(report) });
             }
         }

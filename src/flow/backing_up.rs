@@ -54,7 +54,7 @@ impl Session {
         let now_ms = int(self.clock.wall_ms());
         let mut asked = BTreeMap::new();
         for of in &all {
-            let kept = match of.find(id) {
+            let kept = match of.find_any(id) {
                 Ok(kept) => kept,
                 // What was never made cannot be proven; where it is named, that is an error.
                 Err(_) if only.is_empty() && of.list.is_empty() && of.unreadable.is_none() => {

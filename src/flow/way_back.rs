@@ -263,22 +263,37 @@ impl Backups {
     /// There is none, it is damaged, or the destination cannot be read.
     pub fn find(&self, id: Option<&str>) -> Result<&Kept, FlowError> {
         let address = &self.address;
+        if id.is_none() && self.unreadable.is_none() && self.newest().is_none() {
+            return Err(FlowError::Usage(format!("`{address}` holds no good backup")));
+        }
+        let one = self.find_any(id)?;
+        if one.ok {
+            return Ok(one);
+        }
+        Err(FlowError::Usage(format!(
+            "the backup {} of `{address}` is damaged{}",
+            one.id,
+            one.wrong.as_ref().map_or(String::new(), |it| format!(": {it}"))
+        )))
+    }
+
+    /// The backup of an id, or the newest good one, else the newest: to look at it once more.
+    ///
+    /// # Errors
+    /// There is none, or the destination cannot be read.
+    pub fn find_any(&self, id: Option<&str>) -> Result<&Kept, FlowError> {
+        let address = &self.address;
         if let Some(why) = &self.unreadable {
             return Err(FlowError::Usage(format!("`{address}` cannot be read: {why}")));
         }
         let Some(id) = id else {
-            let none = || FlowError::Usage(format!("`{address}` holds no good backup"));
-            return self.newest().ok_or_else(none);
+            let none = || FlowError::Usage(format!("`{address}` holds no backup"));
+            return self.newest().or(self.list.last()).ok_or_else(none);
         };
         let found: Vec<&Kept> = self.list.iter().filter(|it| it.id.starts_with(id)).collect();
         let exact = found.iter().find(|it| it.id == id);
         match (exact, found.as_slice()) {
-            (Some(one), _) | (None, [one]) if one.ok => Ok(one),
-            (Some(one), _) | (None, [one]) => Err(FlowError::Usage(format!(
-                "the backup {} of `{address}` is damaged{}",
-                one.id,
-                one.wrong.as_ref().map_or(String::new(), |it| format!(": {it}"))
-            ))),
+            (Some(one), _) | (None, [one]) => Ok(one),
             (None, []) => Err(FlowError::Usage(format!(
                 "`{address}` holds no backup `{id}`: `hive backup list {address}` shows which"
             ))),

@@ -7,7 +7,7 @@ use super::site::Site;
 use super::style::{Paint, Style};
 use super::words::count;
 use crate::apply::Report;
-use crate::plan::Plan;
+use crate::plan::{Command, Plan};
 use hive_contract::{Failure, FailureKind, Remains, Target};
 use hive_state::Ending;
 use serde::Serialize;
@@ -46,7 +46,7 @@ pub fn text(report: &Report, plan: Option<&Plan>, site: &Site, style: Style) -> 
             .plain(site.complete("the environment is frozen until `hive unfreeze`"))
             .write(&mut out, style, 2);
     }
-    for next in next(report) {
+    for next in next(report, plan) {
         let next = site.complete(&next);
         Line::new().with(Paint::Note, "next  ").plain(next).write(&mut out, style, 6);
     }
@@ -61,6 +61,9 @@ fn headline(report: &Report, plan: Option<&Plan>) -> Line {
         Ending::Applied => (Paint::Good, "applied", steps),
         Ending::RolledBack if went_back_as_asked(report) => {
             (Paint::Good, "went back, as asked", as_before(report))
+        }
+        Ending::RolledBack if looks_only(plan) => {
+            (Paint::Bad, "failed", ": what is live was not touched".to_owned())
         }
         Ending::RolledBack => (Paint::Bad, "failed, and rolled back", as_before(report)),
         Ending::Halted => {
@@ -88,6 +91,11 @@ fn headline(report: &Report, plan: Option<&Plan>) -> Line {
 fn as_before(report: &Report) -> String {
     let but = if report.stays.is_empty() { "" } else { ", but for what may stay" };
     format!(": all that was begun is as before{but}")
+}
+
+/// Whether it only looked at backups, so that there was nothing to take back.
+fn looks_only(plan: Option<&Plan>) -> bool {
+    plan.is_some_and(|it| it.command == Command::Verify)
 }
 
 /// Whether nothing failed, and somebody wanted it back.
@@ -139,7 +147,7 @@ fn kept(report: &Report, plan: Option<&Plan>, style: Style, out: &mut String) {
 }
 
 /// What a person does now.
-fn next(report: &Report) -> Vec<String> {
+fn next(report: &Report, plan: Option<&Plan>) -> Vec<String> {
     let service = report.failures.iter().find(|(_, target, failure)| {
         target.address.kind() == "service"
             && matches!(failure.kind, FailureKind::Unhealthy | FailureKind::TimedOut)
@@ -151,6 +159,9 @@ fn next(report: &Report) -> Vec<String> {
     match report.ending {
         Ending::Applied => next.clear(),
         Ending::RolledBack if went_back_as_asked(report) => {}
+        Ending::RolledBack if looks_only(plan) => {
+            next.push("`hive backup list` shows which backups are good".to_owned());
+        }
         Ending::RolledBack => next.push("mend the cause, then `hive plan` again".to_owned()),
         Ending::Halted => next.push(
             "`hive status` shows what is; then `hive apply` goes on from there, \

@@ -103,7 +103,8 @@ async fn saved(
         return Ok(Exit::Done);
     }
     confirm(desk, &running::question(plan), args.yes, json)?;
-    Ok(Exit::of_report(&running::perform(desk, session, plan, None, json).await?))
+    let report = running::perform(desk, session, plan, None, json).await?;
+    Ok(Exit::of_report(&report, Some(plan)))
 }
 
 /// Plans what is declared and runs that; an apply that was interrupted is settled first.
@@ -155,7 +156,7 @@ pub async fn settle_first(
     let settled = running::settle(desk, session, Settle::On, how.json).await?;
     Ok(settled
         .filter(|it| !matches!(it.ending, Ending::Applied | Ending::RolledBack))
-        .map(|it| Exit::of_report(&it)))
+        .map(|it| Exit::of_report(&it, Some(&open))))
 }
 
 fn protected(session: &Session, open: &Plan) -> bool {

@@ -27,6 +27,7 @@ pub async fn run(desk: &Desk, args: args::Recover) -> Result<Exit, Ended> {
         _ => Settle::On,
     };
     let json = args.format == Format::Json;
+    let open = session.open_plan().await?;
     let Some(report) = running::settle(desk, &session, settle, json).await? else {
         match json {
             true => desk.screen.result(&plan_json::nothing("nothing is open")),
@@ -37,6 +38,6 @@ pub async fn run(desk: &Desk, args: args::Recover) -> Result<Exit, Ended> {
     // What was asked for is no failure.
     Ok(match (settle, report.ending) {
         (Settle::Back, Ending::RolledBack) | (Settle::Close, Ending::ClosedByHand) => Exit::Done,
-        _ => Exit::of_report(&report),
+        _ => Exit::of_report(&report, open.as_ref()),
     })
 }

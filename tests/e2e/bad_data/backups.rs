@@ -177,14 +177,39 @@ fn the_wrong_key_and_none() {
     for wrong in [WRONG_IDENTITY, "no key at all"] {
         shop.lab.write("secret/key", wrong);
         refused(&shop, &newest, &[]);
-        let ran = shop.hive(&["backup", "verify", "-y"]);
-        assert!([1, 5].contains(&ran.code), "{ran}");
+        let ran = shop.expect(1, &["backup", "verify", "-y"]);
         assert!(!ran.all().contains(wrong), "it says the key\n{ran}");
     }
     // A backup needs no key to be made.
     shop.expect(0, &["backup", "run", "-y", "--no-verify"]);
     shop.lab.write("secret/key", identity);
     shop.expect(0, &["backup", "verify", "-y"]);
+}
+
+#[test]
+fn an_alarm_is_not_a_place_that_is_out_of_reach() {
+    let (shop, _) = shop();
+    let newest = shop.backups().pop().expect("a backup");
+    damage::flip(&damage::object(&newest));
+    for arguments in [
+        &["backup", "verify", "-y"][..],
+        &["backup", "verify", "backup.main", &id(&newest), "-y", "--format", "json"],
+    ] {
+        shop.expect(2, arguments).says(&id(&newest));
+    }
+    // A plan of it that is applied later ends the same.
+    shop.expect(0, &["backup", "verify", "backup.main", &id(&newest), "-o", "look.json"]);
+    shop.expect(2, &["apply", "look.json", "-y"]).says("what is live was not touched");
+    // Where none is good any more it is still an alarm, each time.
+    for other in shop.backups() {
+        fs::write(other.join("manifest.json"), "{").expect("writes");
+    }
+    for _ in 0..2 {
+        shop.expect(2, &["backup", "verify", "-y"]).says("manifest");
+    }
+    fs::rename(shop.lab.path("backups"), shop.lab.path("away")).expect("moves");
+    fs::write(shop.lab.path("backups"), "a file").expect("writes");
+    shop.expect(1, &["backup", "verify", "-y"]).says("backups");
 }
 
 #[test]
