@@ -1,9 +1,10 @@
 //! What a rebuild brought back, or a drill proved: the report of a recovery.
 
+use super::backups::{Backups, Kept};
 use super::error::FlowError;
 use super::history::{Applied, AppliedStep};
 use super::session::Session;
-use super::way_back::ComesBack;
+use super::way_back::{ComesBack, named};
 use crate::plan::Plan;
 use hive_contract::{Address, Target};
 use serde::Serialize;
@@ -43,6 +44,8 @@ pub struct Item {
     pub ok: bool,
     /// How it was proven, or what went wrong.
     pub proof: String,
+    /// Which backup is good besides, and how to take it, where this one is not.
+    pub advice: Option<String>,
     /// How long it took.
     pub took_ms: u64,
     /// How long the restore alone took, where that was measured.
@@ -82,6 +85,10 @@ impl Session {
         for (address, steps) in by_address(&applied) {
             let data = comes_back.iter().find(|it| it.address == address);
             let ok = steps.iter().all(|it| it.state == "done");
+            let advice = match data.filter(|_| !ok) {
+                Some(data) => Some(self.besides(data).await?),
+                None => None,
+            };
             let live = status.parts.get(&Target::main(address.clone()));
             let proof = match (failure(&steps), data, live) {
                 (Some(failure), _, _) => failure,
@@ -98,6 +105,7 @@ impl Session {
                 rows: data.and_then(|it| it.kept.rows),
                 ok,
                 proof,
+                advice,
                 took_ms,
                 restore_ms: data.map(|_| took_ms),
                 rto_ms: data.and_then(|it| it.rto_ms),
@@ -114,6 +122,23 @@ impl Session {
             took_ms: applied.ended_ms.saturating_sub(applied.began_ms),
             items,
         })
+    }
+
+    /// Which backup there is besides one that did not come back.
+    async fn besides(&self, data: &ComesBack) -> Result<String, FlowError> {
+        let of = self.backups(&BTreeSet::from([data.backup.clone()])).await?;
+        let other = of.first().and_then(|it| it.newest_but(&data.kept.id));
+        let Some(other) = other else {
+            return Ok(format!("`{}` holds no other that is good", data.backup));
+        };
+        let take = match data.address == data.backup {
+            true => format!("`hive backup restore {} {} --to FOLDER`", data.backup, other.id),
+            false => format!("`hive backup restore {} {}`", data.backup, other.id),
+        };
+        Ok(format!(
+            "the newest good one besides is {}: {take} brings it back, and `hive rebuild` the rest",
+            described(other)
+        ))
     }
 
     /// The report of a drill that was applied: what the destinations say now of what was asked.
@@ -144,6 +169,7 @@ impl Session {
                 rows: newest.and_then(|it| it.rows),
                 ok,
                 proof,
+                advice: newest.and_then(|it| of.shadowed(it, ok)),
                 took_ms: took(&steps),
                 restore_ms: newest.and_then(|it| it.restore_ms),
                 rto_ms: of.rto_ms,
@@ -158,6 +184,35 @@ impl Session {
             items,
         })
     }
+}
+
+impl Backups {
+    fn newest_but(&self, id: &str) -> Option<&Kept> {
+        self.list.iter().rev().find(|it| it.ok && it.id != id)
+    }
+
+    /// What a drill says of the backups around the one that it tried.
+    fn shadowed(&self, tried: &Kept, ok: bool) -> Option<String> {
+        if !ok {
+            return Some(match self.newest_but(&tried.id) {
+                Some(other) => format!(
+                    "the newest good one besides is {}: the next `hive rebuild` would take it",
+                    described(other)
+                ),
+                None => format!("`{}` holds no other that is good", self.address),
+            });
+        }
+        let newer = self.list.iter().filter(|it| !it.ok && it.at_ms > tried.at_ms);
+        let ids: Vec<&str> = newer.map(|it| it.id.as_str()).collect();
+        (!ids.is_empty()).then(|| format!("newer, and damaged: {}", ids.join(", ")))
+    }
+}
+
+/// A backup with its time and what it holds, as a person knows it.
+fn described(kept: &Kept) -> String {
+    let rows = kept.rows.map_or(String::new(), |it| format!(", {it} rows"));
+    let proof = if kept.verified_ms.is_some() { "verified" } else { "not verified yet" };
+    format!("{}{rows}, {proof}", named(kept))
 }
 
 fn by_address(applied: &Applied) -> BTreeMap<Address, Vec<&AppliedStep>> {

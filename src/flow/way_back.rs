@@ -350,7 +350,7 @@ fn no_backup(database: &Address, backups: &[&Backups]) -> String {
 }
 
 /// A backup with its time, as a person knows it.
-fn named(kept: &Kept) -> String {
+pub(super) fn named(kept: &Kept) -> String {
     let moment = jiff::Timestamp::from_millisecond(i64::try_from(kept.at_ms).unwrap_or(i64::MAX));
     let moment = moment.map(|it| it.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
     format!("backup {} of {}", kept.id, moment.unwrap_or_else(|_| "an unknown time".to_owned()))

@@ -67,6 +67,9 @@ fn row(item: &Item, style: Style, out: &mut String) {
         .plain(clean(&item.proof))
         .with(Paint::Dim, format!("  in {}{time}", span(item.took_ms)))
         .write(out, style, 8);
+    if let Some(advice) = &item.advice {
+        Line::indented(6).plain(clean(advice)).write(out, style, 8);
+    }
 }
 
 #[derive(Serialize)]
@@ -98,6 +101,7 @@ mod tests {
             rows: None,
             ok,
             proof: proof.to_owned(),
+            advice: (!ok).then(|| EVIL.to_owned()),
             took_ms: 1_400,
             restore_ms: None,
             rto_ms: None,

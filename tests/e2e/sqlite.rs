@@ -2,7 +2,7 @@
 
 use crate::data::kills::{self, Reference, Victim};
 use crate::data::shop::Shop;
-use crate::data::{pairs, promises, quiet};
+use crate::data::{pairs, promises, quiet, rebuilds};
 use std::fs;
 
 /// A test of the same name whose body holds on every engine.
@@ -124,7 +124,24 @@ fn p7_a_plan_does_not_grow_with_what_is_applied() {
 
 #[test]
 fn the_drill_brings_everything_back_by_one_command() {
-    promises::the_drill(Shop::sqlite(), |shop| {
-        fs::remove_dir_all(shop.lab.path("data")).expect("the database is lost");
-    });
+    promises::the_drill(Shop::sqlite(), lose);
+}
+
+#[test]
+fn every_row_comes_back_in_the_time_that_is_told() {
+    rebuilds::every_row_comes_back_in_the_time_that_is_told(Shop::sqlite(), lose);
+}
+
+#[test]
+fn a_damaged_newest_is_named_with_the_one_before() {
+    rebuilds::a_damaged_newest_is_named_with_the_one_before(Shop::sqlite(), lose);
+}
+
+#[test]
+fn an_exercise_finds_a_damaged_newest_out() {
+    rebuilds::an_exercise_finds_a_damaged_newest_out(Shop::sqlite(), lose);
+}
+
+fn lose(shop: &Shop) {
+    fs::remove_dir_all(shop.lab.path("data")).expect("the database is lost");
 }

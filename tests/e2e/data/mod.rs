@@ -6,4 +6,5 @@ pub mod kills;
 pub mod pairs;
 pub mod promises;
 pub mod quiet;
+pub mod rebuilds;
 pub mod shop;

@@ -247,16 +247,7 @@ pub fn the_drill(shop: Shop, lose: impl FnOnce(&Shop)) {
     let data = shop.data();
     shop.expect(0, &["rebuild", "--drill", "-y"]).says("backup.main");
     assert_eq!(shop.data(), data, "an exercise touches nothing");
-    // The machine is gone: processes, files, database.
-    for process in shop.lab.processes() {
-        crate::lab::kill(process.pid, "KILL");
-    }
-    for lost in ["stack.toml", ".hive-run/dev", "starts.log"] {
-        let path = shop.lab.path(lost);
-        let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
-    }
-    let _ = fs::remove_dir_all(shop.lab.path("migrations"));
-    lose(&shop);
+    super::rebuilds::lost(&shop, lose);
     let began = std::time::Instant::now();
     let ran = shop.expect(0, &["rebuild", "-y"]);
     println!("the drill: RTO {} ms\n{}", began.elapsed().as_millis(), ran.out);

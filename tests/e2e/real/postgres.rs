@@ -2,7 +2,7 @@
 
 use crate::data::kills::{self, Reference, Victim};
 use crate::data::shop::Shop;
-use crate::data::{pairs, promises, quiet};
+use crate::data::{pairs, promises, quiet, rebuilds};
 use crate::lab::{ended, until};
 use hive_parts::{PASSWORD, Proxy};
 use std::io::Write;
@@ -269,12 +269,29 @@ fn p7_the_round_trips_of_a_plan_do_not_grow_with_the_files() {
 
 #[test]
 fn the_drill_brings_everything_back_by_one_command() {
-    promises::the_drill(Shop::postgres(), |shop| {
-        shop.with_server(|server, name| {
-            for lost in server.databases().iter().filter(|it| it.starts_with(name)) {
-                server.psql("postgres", &format!("DROP DATABASE {lost} WITH (FORCE)"));
-            }
-        });
+    promises::the_drill(Shop::postgres(), lose);
+}
+
+#[test]
+fn every_row_comes_back_in_the_time_that_is_told() {
+    rebuilds::every_row_comes_back_in_the_time_that_is_told(Shop::postgres(), lose);
+}
+
+#[test]
+fn a_damaged_newest_is_named_with_the_one_before() {
+    rebuilds::a_damaged_newest_is_named_with_the_one_before(Shop::postgres(), lose);
+}
+
+#[test]
+fn an_exercise_finds_a_damaged_newest_out() {
+    rebuilds::an_exercise_finds_a_damaged_newest_out(Shop::postgres(), lose);
+}
+
+fn lose(shop: &Shop) {
+    shop.with_server(|server, name| {
+        for lost in server.databases().iter().filter(|it| it.starts_with(name)) {
+            server.psql("postgres", &format!("DROP DATABASE {lost} WITH (FORCE)"));
+        }
     });
 }
 

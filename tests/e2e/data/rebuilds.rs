@@ -1,0 +1,117 @@
+//! Everything is lost but store and backups, and how it comes back.
+
+use super::damage;
+use super::shop::Shop;
+use crate::lab::{Ran, kill};
+use serde_json::Value;
+use std::fs;
+
+/// The machine is gone: processes, files; `lose` takes the database.
+pub fn lost(shop: &Shop, lose: impl FnOnce(&Shop)) {
+    for process in shop.lab.processes() {
+        kill(process.pid, "KILL");
+    }
+    for lost in ["stack.toml", ".hive-run/dev", "starts.log"] {
+        let path = shop.lab.path(lost);
+        let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+    }
+    let _ = fs::remove_dir_all(shop.lab.path("migrations"));
+    lose(shop);
+}
+
+/// The last line of what a command prints as JSON.
+#[track_caller]
+fn report(ran: &Ran) -> Value {
+    let last = ran.out.lines().last().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}\n{ran}"))
+}
+
+/// Two backups, the second with ten orders more, and the data of each.
+fn two_backups(shop: Shop) -> (Shop, [String; 2], [String; 2]) {
+    let shop = shop.with_orders();
+    let mut data = Vec::new();
+    for from in [21, 31] {
+        shop.order(from, from + 9);
+        shop.expect(0, &["backup", "run", "-y"]);
+        data.push(shop.data());
+    }
+    let id = |back: usize| {
+        let all = shop.backups();
+        all[all.len() - back].file_name().unwrap_or_default().to_string_lossy().into_owned()
+    };
+    let ids = [id(2), id(1)];
+    (shop, ids, [data.remove(0), data.remove(0)])
+}
+
+fn flip(shop: &Shop, id: &str) {
+    damage::flip(&damage::object(&shop.lab.path("backups").join(id)));
+}
+
+/// Rows equal, and the measured time stands beside what was promised, at an exercise and in truth.
+pub fn every_row_comes_back_in_the_time_that_is_told(shop: Shop, lose: impl FnOnce(&Shop)) {
+    let shop = shop.with_orders();
+    shop.stage_with(2, false, "");
+    let toml = shop.toml(2, false, "").replace("keep = {", "rto = \"10m\"\nkeep = {");
+    shop.lab.stack(&toml);
+    shop.expect(0, &["apply", "-y"]);
+    shop.order(100, 199);
+    shop.expect(0, &["backup", "run", "-y"]);
+    let (data, starts) = (shop.data(), shop.lab.starts());
+    let drill = shop.expect(0, &["rebuild", "--drill", "-y", "--format", "json"]);
+    let told = report(&drill);
+    assert_eq!(told["is"], "drilled", "{drill}");
+    // The orders, and what the second migration wrote.
+    let item = &told["items"][0];
+    assert_eq!((&item["ok"], &item["rows"]), (&Value::Bool(true), &Value::from(121)), "{drill}");
+    assert!(item["restore_ms"].is_u64() && item["rto_ms"] == 600_000, "{drill}");
+    assert_eq!(shop.data(), data, "an exercise touches nothing");
+    assert_eq!(shop.lab.starts(), starts);
+    assert_eq!(shop.leftovers(), Vec::<String>::new());
+    lost(&shop, lose);
+    let rebuilt = shop.expect(0, &["rebuild", "-y", "--format", "json"]);
+    let told = report(&rebuilt);
+    assert_eq!((&told["is"], &told["whole"]), (&"rebuilt".into(), &true.into()), "{rebuilt}");
+    assert!(told["took_ms"].as_u64().is_some_and(|it| it > 0), "{rebuilt}");
+    println!("recovered in {} ms", told["took_ms"]);
+    assert_eq!(shop.data(), data);
+    assert_eq!(shop.running(), ["2"]);
+    // There was nothing left to do: a second one says so, and does nothing.
+    shop.expect(0, &["rebuild", "-y"]).says("nothing is gone");
+}
+
+/// The newest backup is damaged and nobody knew: a rebuild leaves nothing of it, and names the one
+/// before, which then brings the rest back.
+pub fn a_damaged_newest_is_named_with_the_one_before(shop: Shop, lose: impl FnOnce(&Shop)) {
+    let (shop, [older, newest], [before, _]) = two_backups(shop);
+    flip(&shop, &newest);
+    lost(&shop, lose);
+    let ran = shop.hive(&["rebuild", "-y"]);
+    assert!([1, 5].contains(&ran.code), "{ran}");
+    ran.says("not all of it is there").says(&newest).says("damaged");
+    ran.says(&format!("the newest good one besides is backup {older}"));
+    ran.says(&format!("`hive backup restore backup.main {older}`"));
+    assert_eq!(shop.running(), Vec::<String>::new(), "no service over a database that is none");
+    assert_eq!(shop.leftovers(), Vec::<String>::new(), "{ran}");
+    shop.expect(0, &["backup", "restore", "backup.main", &older, "-y"]);
+    shop.expect(0, &["rebuild", "-y"]).says("service.api").says("recovered in");
+    assert_eq!(shop.data(), before);
+    assert_eq!(shop.running(), ["1"]);
+}
+
+/// An exercise finds the damage out, says which is good besides, and from then on nobody takes the
+/// damaged one.
+pub fn an_exercise_finds_a_damaged_newest_out(shop: Shop, lose: impl FnOnce(&Shop)) {
+    let (shop, [older, newest], [before, now]) = two_backups(shop);
+    flip(&shop, &newest);
+    let ran = shop.hive(&["rebuild", "--drill", "-y"]);
+    assert!([1, 5].contains(&ran.code), "{ran}");
+    ran.says(&newest).says("damaged").says(&format!("besides is backup {older}"));
+    assert_eq!(shop.data(), now, "an exercise touches nothing");
+    shop.expect(1, &["backup", "list", "--check"]).says(&newest);
+    let again = shop.expect(0, &["rebuild", "--drill", "-y"]);
+    again.says(&older).says(&format!("newer, and damaged: {newest}"));
+    lost(&shop, lose);
+    shop.expect(0, &["rebuild", "-y"]).says(&older).says("all of it is proven");
+    assert_eq!(shop.data(), before);
+    assert_eq!(shop.running(), ["1"]);
+}
