@@ -70,7 +70,12 @@ impl Shop {
     /// A shop on a server of its own, which may be killed.
     #[cfg(feature = "real-parts")]
     pub fn own_postgres() -> Self {
-        let server = Postgres::start();
+        Self::in_postgres(Postgres::start())
+    }
+
+    /// A shop on this server, which is its own.
+    #[cfg(feature = "real-parts")]
+    pub fn in_postgres(server: Postgres) -> Self {
         let name = server.unused();
         Self::on(Engine::Own(Box::new(Mutex::new(server)), name))
     }

@@ -3,7 +3,9 @@
 
 mod adopted;
 mod django;
+mod hiver;
 mod killed;
 mod postgres;
 mod s3;
+mod tls;
 mod unwilling;

@@ -6,6 +6,7 @@
     reason = "tests wait for servers, and are told where they are"
 )]
 
+mod authority;
 mod minio;
 mod pgbouncer;
 mod place;
@@ -14,6 +15,7 @@ mod proxy;
 mod server;
 mod stored;
 
+pub use authority::{Authority, Certificate};
 pub use minio::Minio;
 pub use pgbouncer::PgBouncer;
 pub use place::{cache, part, program};

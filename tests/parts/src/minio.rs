@@ -1,5 +1,6 @@
 //! An S3 of one's own.
 
+use crate::authority::Certificate;
 use crate::place;
 use crate::server::{Server, free_port};
 use crate::stored;
@@ -10,6 +11,7 @@ use std::process::Command;
 #[derive(Debug)]
 pub struct Minio {
     port: u16,
+    tls: Option<Certificate>,
     server: Option<Server>,
     folder: tempfile::TempDir,
 }
@@ -27,8 +29,18 @@ impl Minio {
     /// Starts one, with [`Minio::BUCKET`] empty.
     #[must_use]
     pub fn start() -> Self {
+        Self::with(None)
+    }
+
+    /// The same behind TLS, with this certificate.
+    #[must_use]
+    pub fn with_tls(certificate: Certificate) -> Self {
+        Self::with(Some(certificate))
+    }
+
+    fn with(tls: Option<Certificate>) -> Self {
         let folder = tempfile::Builder::new().prefix("hive-s3").tempdir().expect("a folder");
-        let mut minio = Self { folder, port: free_port(), server: None };
+        let mut minio = Self { folder, port: free_port(), tls, server: None };
         minio.up();
         minio
     }
@@ -36,7 +48,8 @@ impl Minio {
     /// The endpoint, such as `http://127.0.0.1:9000`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// The port that it listens on.
@@ -128,6 +141,11 @@ impl Minio {
             .arg("server")
             .arg(&data)
             .args(["--address", &format!("127.0.0.1:{}", self.port)]);
+        if let Some(certificate) = &self.tls {
+            let folder = self.folder.path().join("certs");
+            certificate.copy(&folder, "public.crt", "private.key");
+            command.arg("--certs-dir").arg(&folder);
+        }
         let log = self.folder.path().join("server.log");
         // It listens before it can do anything: it is ready when it has its bucket.
         let ready = || match self.request("PUT", "", None) {

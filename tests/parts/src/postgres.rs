@@ -1,5 +1,6 @@
 //! A PostgreSQL server of one's own, and the witness that asks it.
 
+use crate::authority::Certificate;
 use crate::place;
 use crate::server::{Server, User, free_port};
 use std::fs;
@@ -46,6 +47,20 @@ impl Postgres {
         postgres.make();
         postgres.up();
         postgres
+    }
+
+    /// A server that talks TLS with this certificate, and nothing else.
+    #[must_use]
+    pub fn with_tls(certificate: &Certificate) -> Self {
+        let server = Self::with(&[
+            "ssl=on",
+            &format!("ssl_cert_file={}", certificate.certificate.display()),
+            &format!("ssl_key_file={}", certificate.key.display()),
+        ]);
+        let rules = server.data().join("pg_hba.conf");
+        fs::write(&rules, "hostssl all all 127.0.0.1/32 scram-sha-256\n").expect("a file");
+        server.psql("postgres", "SELECT pg_reload_conf()");
+        server
     }
 
     /// The server that tests of one binary share, each with databases of its own. Who kills a

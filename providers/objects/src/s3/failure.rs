@@ -37,7 +37,8 @@ where
                 return Failure::new(
                     FailureKind::Unavailable,
                     format!("{begin}: the server's certificate is not to be trusted: {why}"),
-                );
+                )
+                .diagnosis("a root of one's own is read from the file that SSL_CERT_FILE names");
             }
             unavailable(format!("{begin}: {why}"))
         }
