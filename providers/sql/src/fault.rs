@@ -1,5 +1,6 @@
 //! What is wrong with a file.
 
+use hive_contract::Invalid;
 use std::fmt;
 
 /// One thing that is wrong with a file; such a list is never planned.
@@ -42,6 +43,11 @@ impl Fault {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// As something wrong at the field `files`.
+    pub fn invalid(&self) -> Invalid {
+        Invalid { help: self.help.clone(), ..Invalid::at("files", self.to_string()) }
     }
 }
 

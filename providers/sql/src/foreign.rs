@@ -34,7 +34,7 @@ impl Row {
 }
 
 /// What hive takes over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Baseline {
     /// The files that count as applied, as indexes into the list: the first so many of it.
     pub files: Vec<usize>,

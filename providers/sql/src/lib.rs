@@ -11,6 +11,7 @@ mod half;
 pub mod history;
 pub mod lexeme;
 pub mod lint;
+pub mod list;
 pub mod locks;
 pub mod manifest;
 pub mod migrations;

@@ -1,7 +1,6 @@
 //! What is taken as it is: another tool's history, and what was changed by hand.
 
 use super::look::{FOREIGN, foreign};
-use super::material::NONE;
 use super::steps::row_of;
 use super::up::touch;
 use super::{ROWS, list_of, moved};
@@ -11,6 +10,7 @@ use crate::work::now_ms;
 use hive_contract::{Failure, FailureKind, Outcome, Value};
 use hive_sql::foreign::{Row, Tool};
 use hive_sql::history::Applied;
+use hive_sql::list::NONE;
 
 /// Counts files as applied that another tool, or a person, has run.
 ///

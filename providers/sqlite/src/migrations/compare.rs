@@ -1,66 +1,29 @@
 //! The files of a list against what its live object says is applied.
 
 use super::look::{DIGITS, HALF, HISTORY};
-use super::material::Material;
-use hive_contract::{Change, Fields, Live, Value};
-use hive_sql::history::{Applied, Mismatch, Pending, compare};
-use hive_sql::{Migration, Migrations};
+use hive_contract::{Change, Fields, Live, Lowered, Value};
+use hive_sql::history::{Applied, Mismatch};
+use hive_sql::list::{Compared, Material};
+use hive_sql::{Dialect, Migrations};
 
-/// What a change is about.
-pub(crate) struct Compared {
-    /// The declared list.
-    pub(crate) material: Material,
-    /// What is applied.
-    pub(crate) rows: Vec<Applied>,
-    /// What is left to do.
-    pub(crate) pending: Pending,
-    /// Applied files that say the same in other words: they are accepted as they are.
-    pub(crate) reworded: Vec<usize>,
+/// The material of a lowered list.
+pub(crate) fn material(lowered: &Lowered) -> Option<Material> {
+    Material::of(Dialect::Sqlite, lowered)
 }
 
-impl Compared {
-    /// Compares; none where nothing is desired.
-    ///
-    /// # Errors
-    /// Everything that does not go together.
-    pub(crate) fn of(change: &Change) -> Option<Result<Self, Vec<Mismatch>>> {
-        let material = Material::of(change.desired.as_ref()?)?;
-        let rows = rows(change.observed.as_ref(), &material.migrations);
-        Some(Self::new(material, rows))
-    }
-
-    fn new(material: Material, rows: Vec<Applied>) -> Result<Self, Vec<Mismatch>> {
-        let first = compare(&material.migrations, &rows, material.order);
-        let reworded = match &first {
-            Ok(_) => Vec::new(),
-            Err(wrong) => wrong.iter().filter_map(|it| same(it, &material.migrations)).collect(),
-        };
-        if reworded.is_empty() {
-            return Ok(Self { pending: first?, material, rows, reworded });
-        }
-        let mut accepted = rows.clone();
-        for at in &reworded {
-            let migration = &material.migrations.list()[*at];
-            let row = accepted.iter_mut().find(|row| row.number() == migration.number);
-            if let Some(row) = row {
-                row.checksum.clone_from(&migration.up.checksum);
-            }
-        }
-        let pending = compare(&material.migrations, &accepted, material.order)?;
-        Ok(Self { material, rows, pending, reworded })
-    }
-
-    /// The files to apply, in order.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = &Migration> {
-        self.pending.files.iter().filter_map(|at| self.material.migrations.list().get(*at))
-    }
+/// The recorded list.
+pub(crate) fn before_of(change: &Change) -> Option<Material> {
+    material(change.before.as_deref()?)
 }
 
-fn same(mismatch: &Mismatch, migrations: &Migrations) -> Option<usize> {
-    match mismatch {
-        Mismatch::Edited { name, same: true, .. } => migrations.find(name).map(|(at, _)| at),
-        _ => None,
-    }
+/// Compares; none where nothing is desired.
+///
+/// # Errors
+/// Everything that does not go together.
+pub(crate) fn compared(change: &Change) -> Option<Result<Compared, Vec<Mismatch>>> {
+    let material = material(change.desired.as_ref()?)?;
+    let rows = rows(change.observed.as_ref(), &material.migrations);
+    Some(Compared::new(material, rows))
 }
 
 /// What a live list says is applied. Of a statement's hash only the beginning is known; where the

@@ -1,7 +1,6 @@
 //! One down file: what it takes back is out of the history in the same transaction.
 
 use super::effect::{run, stopped};
-use super::material::migration_of;
 use super::up::{as_rehearsed, touch};
 use super::{SCHEMA, list_of, moved, text};
 use crate::session::{Step, only_ours};
@@ -12,7 +11,7 @@ use hive_contract::{Event, Failure, FailureKind, Outcome};
 /// # Errors
 /// What the database says; nothing was changed then.
 pub(super) fn down(step: &Step<'_>) -> Result<Outcome, Failure> {
-    let migration = migration_of(&step.request.operation.payload)?;
+    let migration = super::migration(step)?;
     let script = migration.down.script().ok_or_else(|| {
         Failure::new(FailureKind::Invalid, format!("nothing takes `{}` back", migration.name))
     })?;

@@ -2,13 +2,13 @@
 
 use super::list_of;
 use super::lower::fields;
-use super::material::NONE;
 use crate::held::Held;
 use crate::look::{marked, unreadable};
 use crate::site::Site;
 use hive_contract::{Failure, Fields, Live, Observed, Status, Value};
 use hive_sql::foreign::{Row, Tool};
 use hive_sql::history::Applied;
+use hive_sql::list::NONE;
 use hive_sql::migrations::chain;
 use hive_sql::{Dialect, words};
 use rusqlite::Connection;

@@ -1,10 +1,11 @@
 //! One declared list in canonical fields.
 
-use super::material::Material;
 use crate::database::OF;
 use crate::database::lower::{access, identity};
 use hive_contract::{Declared, FieldPath, Fields, Invalid, LowerScope, Lowered, Output, Value};
+use hive_sql::Dialect;
 use hive_sql::facts::drift_text;
+use hive_sql::list::Material;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -40,7 +41,7 @@ pub(crate) fn lower(
     }
     let mut material = declared.fields.clone();
     material.remove(OF);
-    let read = match Material::read(&material) {
+    let read = match Material::read(Dialect::Sqlite, &material) {
         Ok(read) => Some(read),
         Err(faults) => {
             wrong.extend(faults);

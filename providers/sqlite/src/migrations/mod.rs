@@ -7,25 +7,24 @@ mod effect;
 mod guarded;
 pub(crate) mod look;
 pub(crate) mod lower;
-mod material;
 mod objections;
 mod rehearse;
 mod resolve;
 pub(crate) mod steps;
 mod stepwise;
 mod up;
-mod ways;
 
 pub(crate) use look::look;
 pub(crate) use objections::objections;
 pub(crate) use rehearse::{can_rehearse, rehearse};
 pub(crate) use resolve::resolve;
 pub(crate) use up::run_file;
-pub(crate) use ways::ways_back;
 
 use crate::database::{self, CLAIM, RELEASE};
 use crate::session::Step;
-use hive_contract::{Failure, FailureKind, Outcome, Value};
+use hive_contract::{Change, Failure, FailureKind, Outcome, Rehearsal, Value, WayBack};
+use hive_sql::list::{Tried, migration_of};
+use hive_sql::{Dialect, Migration};
 
 /// Takes the history of another tool over.
 pub(crate) const BASELINE: &str = "baseline";
@@ -65,6 +64,19 @@ pub(crate) fn perform(step: &Step<'_>) -> Result<Outcome, Failure> {
             format!("migrations of SQLite know no `{verb}`"),
         )),
     }
+}
+
+/// Which ways lead back from a change.
+pub(crate) fn ways_back(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<WayBack> {
+    let Some(Ok(compared)) = compare::compared(change) else { return Vec::new() };
+    let files: Vec<&Migration> = compared.pending().collect();
+    let tried = Tried::of(rehearsal);
+    hive_sql::list::ways_back(&compared.material, &files, &tried, &change.related)
+}
+
+/// The migration of a step.
+fn migration(step: &Step<'_>) -> Result<Migration, Failure> {
+    migration_of(Dialect::Sqlite, step.request.operation.payload.get(FILES))
 }
 
 /// The address of a list, by which its history is found whatever the environment is called.

@@ -1,8 +1,7 @@
 //! Trying files on a copy: up, down, up again, each with what it leaves and how long it takes.
 
-use super::compare::Compared;
+use super::compare::compared;
 use super::effect::{one, run};
-use super::material::Material;
 use super::objections::baseline;
 use super::stepwise::stands_alone;
 use crate::copy::copy;
@@ -13,114 +12,20 @@ use crate::rows::{Contents, contents};
 use crate::site::Site;
 use crate::trouble::trouble;
 use crate::work::Lent;
-use hive_contract::{Action, Change, Event, Failure, FailureKind, Fields, Rehearsal, Value};
+use hive_contract::{Action, Change, Event, Failure, FailureKind, Rehearsal};
 use hive_sql::facts::changes;
+use hive_sql::list::{Material, Tried, TriedFile};
 use hive_sql::{Down, Migration, Script, words};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What a rehearsal found of each file, by its name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tried {
-    pub(crate) files: BTreeMap<String, TriedFile>,
-}
-
-/// What a rehearsal found of one file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TriedFile {
-    pub(crate) took_ms: u64,
-    pub(crate) down_ms: Option<u64>,
-    /// The schema's fingerprint before it.
-    pub(crate) schema_before: Option<String>,
-    /// The schema's fingerprint after it.
-    pub(crate) schema_after: Option<String>,
-    /// Why its down file is not proven; none where it is.
-    pub(crate) unproven: Option<String>,
-}
-
-impl TriedFile {
-    /// Whether down brought back what was, and up again what had been made.
-    pub(crate) fn is_proven(&self) -> bool {
-        self.unproven.is_none() && self.down_ms.is_some()
-    }
-
-    /// What a reviewer should know of the down file.
-    pub(crate) fn down_words(&self) -> String {
-        match &self.unproven {
-            None => "down file proven: schema and rows are as before".to_owned(),
-            Some(why) => format!("down file not proven: {why}"),
-        }
-    }
-
-    fn value(&self) -> Value {
-        let number = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
-        let mut fields = Fields::from([("took_ms".to_owned(), number(self.took_ms))]);
-        let mut text = |key: &str, text: &Option<String>| {
-            fields.extend(text.as_ref().map(|it| (key.to_owned(), Value::text(it))));
-        };
-        text("schema_before", &self.schema_before);
-        text("schema_after", &self.schema_after);
-        text("unproven", &self.unproven);
-        fields.extend(self.down_ms.map(|it| ("down_ms".to_owned(), number(it))));
-        Value::Map(fields)
-    }
-
-    fn of(value: &Value) -> Option<Self> {
-        let fields = value.as_map()?;
-        let number = |key: &str| fields.get(key)?.as_int().and_then(|it| u64::try_from(it).ok());
-        let text = |key: &str| fields.get(key)?.as_text().map(str::to_owned);
-        Some(Self {
-            took_ms: number("took_ms")?,
-            down_ms: number("down_ms"),
-            schema_before: text("schema_before"),
-            schema_after: text("schema_after"),
-            unproven: text("unproven"),
-        })
-    }
-}
-
-impl Tried {
-    /// What a rehearsal's fields hold.
-    pub(crate) fn read(rehearsal: &Rehearsal) -> Self {
-        let files = rehearsal.fields.get("files").and_then(Value::as_map);
-        let files = files.into_iter().flatten();
-        let file = |(name, value): (&String, &Value)| Some((name.clone(), TriedFile::of(value)?));
-        Self { files: files.filter_map(file).collect() }
-    }
-
-    fn rehearsal(&self, copied: Duration, size: u64) -> Rehearsal {
-        let took: u64 = self.files.values().map(|it| it.took_ms).sum();
-        let longest = self.files.iter().max_by_key(|(_, it)| it.took_ms);
-        let unproven: Vec<String> = self
-            .files
-            .iter()
-            .filter_map(|(name, it)| Some(format!("{name}: {}", it.unproven.as_ref()?)))
-            .collect();
-        let mut facts = BTreeMap::from([
-            ("took".to_owned(), words::span(took)),
-            ("copied".to_owned(), format!("{} in {}", words::size(size), words::span(ms(copied)))),
-        ]);
-        if let Some((name, it)) = longest {
-            facts
-                .insert("longest lock".to_owned(), format!("{} ({name})", words::span(it.took_ms)));
-        }
-        let proven = self.files.len() - unproven.len();
-        facts.insert("down files proven".to_owned(), format!("{proven} of {}", self.files.len()));
-        if !unproven.is_empty() {
-            facts.insert("not proven".to_owned(), unproven.join("; "));
-        }
-        let files = self.files.iter().map(|(name, it)| (name.clone(), it.value())).collect();
-        Rehearsal { facts, fields: Fields::from([("files".to_owned(), Value::Map(files))]) }
-    }
-}
-
 /// Whether a change has files to try.
 pub(crate) fn can_rehearse(change: &Change) -> bool {
     let runs = matches!(change.action, Action::Create | Action::Update | Action::Adopt);
-    let compared = Compared::of(change).and_then(Result::ok).filter(|_| runs);
-    compared.is_some_and(|it| it.pending().next().is_some())
+    let files = compared(change).and_then(Result::ok).filter(|_| runs);
+    files.is_some_and(|it| it.pending().next().is_some())
 }
 
 /// Tries the files of one change on a copy that is taken away again.
@@ -131,7 +36,7 @@ pub(crate) fn rehearse(folder: &Path, change: &Change, lent: &Lent) -> Result<Re
     let nothing = || Failure::new(FailureKind::Invalid, "nothing of this change can be tried");
     let of = of(change).ok_or_else(nothing)?;
     let site = Site::of_access(folder, &of)?;
-    let compared = Compared::of(change).and_then(Result::ok).ok_or_else(nothing)?;
+    let compared = compared(change).and_then(Result::ok).ok_or_else(nothing)?;
     let covered = covered(change, &compared.material);
     let files: Vec<&Migration> = compared.pending().skip(covered).collect();
     let begun = Instant::now();
@@ -141,7 +46,7 @@ pub(crate) fn rehearse(folder: &Path, change: &Change, lent: &Lent) -> Result<Re
         let off = memory.pragma_update(None, "foreign_keys", false);
         off.map_err(|error| trouble(&site, "rehearse", &error))?;
         let tried = Rehearsing { site: &site, held: Held::alone(memory), lent }.all(&files)?;
-        return Ok(tried.rehearsal(Duration::ZERO, 0));
+        return Ok(rehearsal(&tried, Duration::ZERO, 0));
     };
     let scratch = site.scratch("rehearsal")?;
     copy(&site, &source, &scratch.path, lent)?;
@@ -152,13 +57,37 @@ pub(crate) fn rehearse(folder: &Path, change: &Change, lent: &Lent) -> Result<Re
         .and_then(|it| it.pragma_update(None, "synchronous", "OFF").map(|()| it))
         .map_err(|error| trouble(&site, "rehearse on a copy of", &error))?;
     let tried = Rehearsing { site: &site, held: Held::alone(copy), lent }.all(&files)?;
-    Ok(tried.rehearsal(copied, size))
+    Ok(rehearsal(&tried, copied, size))
+}
+
+/// What a reviewer reads of it.
+fn rehearsal(tried: &Tried, copied: Duration, size: u64) -> Rehearsal {
+    let took: u64 = tried.files.values().map(|it| it.took_ms).sum();
+    let longest = tried.files.iter().max_by_key(|(_, it)| it.took_ms);
+    let unproven: Vec<String> = tried
+        .files
+        .iter()
+        .filter_map(|(name, it)| Some(format!("{name}: {}", it.unproven.as_ref()?)))
+        .collect();
+    let mut facts = BTreeMap::from([
+        ("took".to_owned(), words::span(took)),
+        ("copied".to_owned(), format!("{} in {}", words::size(size), words::span(ms(copied)))),
+    ]);
+    if let Some((name, it)) = longest {
+        facts.insert("longest lock".to_owned(), format!("{} ({name})", words::span(it.took_ms)));
+    }
+    let proven = tried.files.len() - unproven.len();
+    facts.insert("down files proven".to_owned(), format!("{proven} of {}", tried.files.len()));
+    if !unproven.is_empty() {
+        facts.insert("not proven".to_owned(), unproven.join("; "));
+    }
+    Rehearsal { facts, fields: tried.fields() }
 }
 
 /// How many of the files another tool has applied.
 fn covered(change: &Change, material: &Material) -> usize {
     let live = change.observed.as_ref().filter(|_| change.action == Action::Adopt);
-    let taken = live.and_then(|live| baseline(material, change, live)).and_then(Result::ok);
+    let taken = live.and_then(|live| baseline(material, live)).and_then(Result::ok);
     taken.map_or(0, |it| it.files.len())
 }
 

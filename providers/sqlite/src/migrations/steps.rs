@@ -1,10 +1,8 @@
 //! The operations of one change of a list.
 
-use super::compare::Compared;
+use super::compare::{before_of, compared};
 use super::look::FOREIGN;
-use super::material::Material;
-use super::objections::{baseline, down_of, unwanted};
-use super::rehearse::Tried;
+use super::objections::baseline;
 use super::{ACCEPT, BACKUP, BASELINE, DOWN, FILES, MIGRATE, RESUME, ROWS, SCHEMA};
 use crate::database::steps::{adopt, of, release};
 use crate::database::{OF, steps as marks};
@@ -14,6 +12,7 @@ use hive_contract::{
 };
 use hive_sql::history::Applied;
 use hive_sql::lint::{self, Sizes};
+use hive_sql::list::{Compared, Material, Tried, TriedFile, down_of};
 use hive_sql::{Dialect, GoesOn, Migration, Stage, words};
 
 /// A migration may take as long as its data needs.
@@ -27,8 +26,8 @@ pub(crate) fn steps(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Opera
         _ => return Vec::new(),
     }
     // What does not go together is an objection, and nothing is planned.
-    let Some(Ok(compared)) = Compared::of(change) else { return Vec::new() };
-    let tried = rehearsal.map(Tried::read).unwrap_or_default();
+    let Some(Ok(compared)) = compared(change) else { return Vec::new() };
+    let tried = Tried::of(rehearsal);
     let pen = Pen { change, of: &of, material: &compared.material, tried: &tried };
     let mut steps = Vec::new();
     let mut covered = 0;
@@ -52,15 +51,11 @@ pub(crate) fn steps(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Opera
     let waiting = compared.pending().skip(covered).filter(|it| Some(&it.name) != half);
     steps.extend(waiting.map(|migration| pen.migrate(MIGRATE, migration)));
     if compared.material.down {
-        let beyond = compared.pending.beyond.iter().rev().map(|at| &compared.rows[*at]);
-        steps.extend(pen.downs(&beyond.filter_map(|row| down_of(change, row)).collect::<Vec<_>>()));
+        let before = before_of(change);
+        let beyond = compared.beyond().rev().filter_map(|row| down_of(before.as_ref(), row));
+        steps.extend(pen.downs(&beyond.collect::<Vec<_>>()));
     }
     steps
-}
-
-/// The recorded list.
-pub(crate) fn before_of(change: &Change) -> Option<Material> {
-    Material::of(change.before.as_deref()?)
 }
 
 struct Pen<'a> {
@@ -87,7 +82,7 @@ impl Pen<'_> {
     /// One file.
     fn migrate(&self, verb: &str, migration: &Migration) -> Operation {
         let mut payload = Fields::from([(FILES.to_owned(), migration.files_value())]);
-        let tried = self.tried.files.get(&migration.name);
+        let tried = self.tried.file(&migration.name);
         if let Some(schema) = tried.and_then(|it| it.schema_after.as_ref()) {
             payload.insert(SCHEMA.to_owned(), Value::text(schema));
         }
@@ -115,9 +110,9 @@ impl Pen<'_> {
         if !migration.up.transactional {
             notes.push("without a transaction, statement by statement".to_owned());
         }
-        match self.tried.files.get(&migration.name) {
+        match self.tried.file(&migration.name) {
             Some(tried) => {
-                notes.push(format!("rehearsed in {}", words::span(tried.took_ms)));
+                notes.push(tried.words());
                 notes.push(tried.down_words());
             }
             None => notes.push("not rehearsed".to_owned()),
@@ -156,8 +151,8 @@ impl Pen<'_> {
 
     /// Down files, newest first. What an expand added goes when nobody uses it any more; what a
     /// contract took away comes back before somebody needs it.
-    fn downs(&self, migrations: &[Migration]) -> Vec<Operation> {
-        let down = |(at, migration): (usize, &Migration)| {
+    fn downs(&self, migrations: &[&Migration]) -> Vec<Operation> {
+        let down = |(at, migration): (usize, &&Migration)| {
             let mut step = self.down(migration);
             let late = migrations[at..].iter().all(|it| it.stage == Stage::Expand);
             if late && !self.material.stopped {
@@ -171,10 +166,10 @@ impl Pen<'_> {
     /// The down file of a migration.
     fn down(&self, migration: &Migration) -> Operation {
         let mut payload = Fields::from([(FILES.to_owned(), migration.files_value())]);
-        let tried = self.tried.files.get(&migration.name);
+        let tried = self.tried.file(&migration.name);
         let proven = tried
             .and_then(|it| it.schema_before.as_ref())
-            .filter(|_| tried.is_some_and(super::rehearse::TriedFile::is_proven));
+            .filter(|_| tried.is_some_and(TriedFile::is_proven));
         if let Some(schema) = proven {
             payload.insert(SCHEMA.to_owned(), Value::text(schema));
         }
@@ -206,9 +201,10 @@ impl Pen<'_> {
             // It is taken back with what else is not wanted.
             return None;
         }
-        let half = unwanted(compared, self.change)?;
+        let before = before_of(self.change);
+        let half = compared.unwanted(before.as_ref())?;
         let row = compared.rows.iter().find(|row| row.name == half.name)?;
-        let mut step = self.down(&down_of(self.change, row)?);
+        let mut step = self.down(down_of(before.as_ref(), row)?);
         step.notes.insert(0, half.words());
         Some(step)
     }
@@ -248,7 +244,7 @@ impl Pen<'_> {
     /// Another tool's history, and how many files it covers.
     fn baseline(&self) -> Option<(Operation, usize)> {
         let live = self.change.observed.as_ref()?;
-        let files = baseline(self.material, self.change, live)?.ok()?.files;
+        let files = baseline(self.material, live)?.ok()?.files;
         let access = &self.change.desired.as_ref()?.access;
         let covered: Vec<&Migration> =
             files.iter().filter_map(|at| self.material.migrations.list().get(*at)).collect();

@@ -2,7 +2,6 @@
 
 use super::effect::{failed, one, stopped};
 use super::guarded::Guarded;
-use super::material::migration_of;
 use super::up::{as_rehearsed, begun, is_applied, touch};
 use super::{list_of, moved};
 use crate::books::Ended;
@@ -28,7 +27,7 @@ pub(super) fn migrate(step: &Step<'_>, migration: &Migration) -> Result<Outcome,
 /// # Errors
 /// What the database says, with what it left.
 pub(super) fn resume(step: &Step<'_>) -> Result<Outcome, Failure> {
-    go(step, &migration_of(&step.request.operation.payload)?, true)
+    go(step, &super::migration(step)?, true)
 }
 
 fn go(step: &Step<'_>, migration: &Migration, resumes: bool) -> Result<Outcome, Failure> {

@@ -1,7 +1,6 @@
 //! One file in one transaction, with its history row in it.
 
 use super::effect::{failed, one, run, stopped};
-use super::material::migration_of;
 use super::{BACKUP, SCHEMA, list_of, moved, stepwise, text};
 use crate::books;
 use crate::held::Held;
@@ -16,7 +15,7 @@ use hive_sql::history::Applied;
 /// # Errors
 /// What the database says. A file that runs in a transaction leaves nothing behind then.
 pub(super) fn migrate(step: &Step<'_>) -> Result<Outcome, Failure> {
-    let migration = migration_of(&step.request.operation.payload)?;
+    let migration = super::migration(step)?;
     if !migration.up.transactional {
         return stepwise::migrate(step, &migration);
     }

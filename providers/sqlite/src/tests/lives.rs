@@ -68,7 +68,7 @@ async fn a_down_file_that_does_not_bring_back_what_was_is_not_proven() {
     assert_eq!(ways[0].way, "previous version");
     assert_eq!(ways[0].not_because, None);
     assert!(ways[1].not_because.as_ref().is_some_and(|why| why.contains("not proven")));
-    assert_eq!(ways[2].not_because.as_deref(), Some("no backup of the database is declared"));
+    assert_eq!(ways[2].not_because.as_deref(), Some("no backup of this database is declared"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,10 +222,7 @@ async fn a_contract_comes_late_and_an_expand_behind_it_is_refused() {
     let fourth = world.list(&files, "down");
     let change = world.change(Action::Update, Some(&fourth), Some(&first)).await;
     let wrong = world.sqlite.objections(&change);
-    assert!(
-        wrong[0].message.contains("`0004_more` adds to the schema and waits behind"),
-        "{wrong:?}"
-    );
+    assert!(wrong[0].message.contains("`0004_more` (expand) waits behind"), "{wrong:?}");
     // On a new database nobody runs yet, so their order is that of the files.
     let fresh = World::new();
     fresh.migrated(&files).await;
