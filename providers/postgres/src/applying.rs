@@ -1,17 +1,17 @@
 //! One file, up or down, in one transaction with its history, its facts and its token.
 
-use crate::book::{self, facts};
+use crate::book::{self, Book};
+use crate::delta::Delta;
 use crate::desk::{Begun, Desk, Work};
 use crate::lock::{Hold, Lock};
 use crate::marking::{new_row, now_ms, write_mark};
 use crate::material::migration_of;
 use crate::migrating::{BACKUP, FILES, RAW, SCHEMA};
 use crate::piecewise;
-use crate::session::Session;
 use crate::steps::DOWN;
 use crate::trouble::{invalid, position, refused, state};
 use hive_contract::{Event, Failure, FailureKind, Outcome, Value};
-use hive_sql::facts::{Facts, fingerprint};
+use hive_sql::facts::changes;
 use hive_sql::history::Applied;
 use hive_sql::{Migration, Script, Statement};
 use std::time::Duration;
@@ -116,11 +116,12 @@ async fn once(desk: &Desk<'_>, file: &File, mut work: Work) -> Result<Tried, Fai
         return Err(failure);
     }
     work.session.run("be oneself again", "RESET ROLE").await?;
-    let after = facts(&work.session).await?;
-    check_rehearsed(desk, file, &work.book.facts, &after)?;
     let mut row = new_row(desk, &file.migration);
     row.started_ms = started_ms;
-    finish(desk, file, &mut work, row, after).await?;
+    row.before = work.book.schema.fingerprint().to_owned();
+    let delta = work.book.schema.again(&work.session).await?;
+    check_rehearsed(desk, file, &work.book, &delta)?;
+    finish(desk, file, &mut work, row, &delta).await?;
     let outcome = desk.outcome(&work.book);
     Ok(Tried::Done(Box::new(desk.commit(work, outcome).await?)))
 }
@@ -155,12 +156,12 @@ pub(crate) fn is_there(desk: &Desk<'_>, file: &File, history: &[Applied]) -> Res
 pub(crate) fn check_rehearsed(
     desk: &Desk<'_>,
     file: &File,
-    before: &Facts,
-    after: &Facts,
+    book: &Book,
+    delta: &Delta<String, String>,
 ) -> Result<(), Failure> {
     let expected = desk.request.operation.payload.get(SCHEMA).and_then(Value::as_text);
     let Some(expected) = expected.filter(|_| !file.down) else { return Ok(()) };
-    let found = fingerprint(after);
+    let found = book.schema.fingerprint();
     if found == expected {
         return Ok(());
     }
@@ -171,19 +172,20 @@ pub(crate) fn check_rehearsed(
         &found[..8]
     );
     let mut failure = Failure::new(FailureKind::Moved, what);
-    for (object, is) in hive_sql::facts::changes(before, after).into_iter().take(20) {
+    for (object, is) in changes(&delta.before(), &delta.after()).into_iter().take(20) {
         failure = failure.diagnosis(format!("here it changes {object}: {is}"));
     }
     Err(failure.diagnosis("the file is not the same each time, or the live schema was another"))
 }
 
-/// Writes history, facts and mark in the transaction that is open.
+/// Writes history, facts and mark in the transaction that is open. Of the facts only what the file
+/// has changed is recorded: what somebody had changed by hand before stays visible.
 pub(crate) async fn finish(
     desk: &Desk<'_>,
     file: &File,
     work: &mut Work,
     mut row: Applied,
-    after: Facts,
+    delta: &Delta<String, String>,
 ) -> Result<(), Failure> {
     let doing = "keep the history";
     let number = file.migration.number;
@@ -199,38 +201,16 @@ pub(crate) async fn finish(
         row.finished_ms = Some(now_ms());
         row.error = None;
         row.error_statement = None;
-        if row.before.is_empty() {
-            row.before = fingerprint(&work.book.facts);
-        }
-        row.after = fingerprint(&after);
+        work.book.schema.fingerprint().clone_into(&mut row.after);
         work.session.run(doing, &book::history_sql(&row)).await?;
-        work.book.history.retain(|it| it.number() != number);
-        work.book.history.push(row);
-        work.book.history.sort_by_key(Applied::number);
+        work.book.put_history(row);
     }
-    let objects = carried(&work.book.objects, &work.book.facts, &after);
-    for sql in book::objects_sql(&work.book.objects, &objects) {
+    for sql in book::objects_sql(delta) {
         work.session.run("keep the schema", &sql).await?;
     }
-    work.book.objects = objects;
-    work.book.facts = after;
+    delta.change(&mut work.book.objects);
     let mark = desk.request.mark.clone();
     write_mark(desk, work, Some(&mark)).await
-}
-
-/// What was recorded, with what the file has changed and nothing else: what somebody had changed by
-/// hand before stays visible.
-fn carried(recorded: &Facts, before: &Facts, after: &Facts) -> Facts {
-    let mut carried = recorded.clone();
-    for (object, is) in after {
-        if before.get(object) != Some(is) {
-            carried.insert(object.clone(), is.clone());
-        }
-    }
-    for object in before.keys().filter(|it| !after.contains_key(*it)) {
-        carried.remove(object);
-    }
-    carried
 }
 
 /// Whether another session was in the way, so that the same again may work.
@@ -286,37 +266,4 @@ pub(crate) async fn wait(
     )));
     tokio::time::sleep(pause).await;
     desk.context.guard.may_write()
-}
-
-/// Runs a script on a scratch database, statement by statement, each alone where the file says so.
-///
-/// # Errors
-/// The server refuses one.
-pub(crate) async fn run_script(
-    session: &Session,
-    script: &Script,
-    limit: Duration,
-) -> Result<(), Failure> {
-    let doing = format!("try `{}`", script.file);
-    if script.transactional {
-        session.run(&doing, "BEGIN").await?;
-    }
-    for statement in &script.statements {
-        let failed = match session.try_rows(&doing, &statement.text, limit).await? {
-            Ok(_) => continue,
-            Err(error) => error,
-        };
-        let lines = position(&failed).map_or(0, |it| {
-            let before = usize::try_from(it).unwrap_or(0).saturating_sub(1);
-            statement.text.chars().take(before).filter(|it| *it == '\n').count()
-        });
-        let line = statement.line + u32::try_from(lines).unwrap_or_default();
-        let doing = format!("try {}:{line}", script.file);
-        return Err(refused(session.spot(), &doing, &failed));
-    }
-    if script.transactional {
-        let end = "RESET ROLE; SET CONSTRAINTS ALL IMMEDIATE; COMMIT";
-        session.rows(&doing, end, limit).await?;
-    }
-    Ok(())
 }

@@ -1,21 +1,22 @@
 //! What hive keeps inside the database, in the schema `hive`: marks, history, the facts that the
 //! last migration left, and the steps that had an effect.
 
+use crate::delta::Delta;
 use crate::quote;
+use crate::schema::{self, Schema};
 use crate::session::{ASKING, Row, Session};
 use crate::trouble::{malformed, refused, state};
 use hive_contract::{Failure, Mark, Outcome, StackMark, Token};
-use hive_sql::facts::Facts;
+use hive_sql::facts::{Facts, drift};
 use hive_sql::history::Applied;
 use hive_sql::lint::{Sizes, TableSize};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_postgres::Error;
 
 /// The tables.
 const TABLES: &str = include_str!("book.sql");
-/// All objects of a schema with their definitions.
-const FACTS: &str = include_str!("facts.sql");
 /// How heavy the tables are that have some weight, and what else a lint wants to know.
 const SIZES: &str = "(SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
       pg_catalog.pg_total_relation_size(c.oid)::text, \
@@ -41,7 +42,7 @@ pub(crate) struct Book {
     /// As the last migration left them.
     pub(crate) objects: Facts,
     /// As they are; empty where they were not asked for.
-    pub(crate) facts: Facts,
+    pub(crate) schema: Schema,
 }
 
 /// One mark.
@@ -97,8 +98,9 @@ impl Book {
     /// The server refuses, or is gone.
     pub(crate) async fn look(session: &Session, want: Want) -> Result<(Self, Sizes), Failure> {
         let begin = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''; {}",
-            if want == Want::Schema { FACTS } else { "" }
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}",
+            schema::PINNED,
+            if want == Want::Schema { schema::FACTS } else { "" }
         );
         let doing = "read the schema and hive's own tables";
         // Sizes stand first: where hive's own tables are not there, the transaction is over.
@@ -107,9 +109,10 @@ impl Book {
         let [facts, rows, _] = session.three(doing, [first, sql(want), "COMMIT"], READING).await?;
         let mut facts = facts.map_err(|error| refused(session.spot(), doing, &error))?;
         let mut book = Self::of_rows(session, rows)?;
-        let sizes = facts.iter().position(|row| row.text(2).is_some()).unwrap_or(facts.len());
+        // A fact has four columns.
+        let sizes = facts.iter().position(|row| row.text(3).is_none()).unwrap_or(facts.len());
         let sizes = as_sizes(&facts.split_off(sizes))?;
-        book.facts = as_facts(&facts)?;
+        book.schema = Schema::of_rows(&facts)?;
         Ok((book, sizes))
     }
 
@@ -122,9 +125,56 @@ impl Book {
         let rows = session.rows(doing, sql(want), READING).await?;
         let mut book = Self::of_rows(session, Ok(rows))?;
         if want == Want::Schema {
-            book.facts = facts(session).await?;
+            book.schema = Schema::read(session).await?;
         }
         Ok(book)
+    }
+
+    /// The same as [`Self::read`] of everything, of a book that this session has read or left
+    /// before: only what was written since then is read.
+    ///
+    /// # Errors
+    /// The server refuses, or is gone.
+    pub(crate) async fn again(mut self, session: &Session) -> Result<Self, Failure> {
+        let Some(since) = self.schema.horizon() else {
+            return Self::read(session, Want::Schema).await;
+        };
+        if self.schema.is_quiet(session).await? {
+            return Ok(self);
+        }
+        // First the catalogue: what it looks at next time begins here, for these tables too.
+        self.schema.again(session).await?;
+        let doing = "read what is new in hive's own tables";
+        let rows = session.rows(doing, &since_sql(since), READING).await?;
+        let (counts, rows): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|row| row.text(0) == Some("c"));
+        let new = Self::of_rows(session, Ok(rows))?;
+        self.marks = new.marks;
+        for row in new.history {
+            self.put_history(row);
+        }
+        self.objects.extend(new.objects);
+        let count = |at: usize| counts.get(at).map_or(Ok(-1), |row| row.int(1));
+        let same = |is: i64, known: usize| usize::try_from(is) == Ok(known);
+        if !same(count(0)?, self.history.len()) || !same(count(1)?, self.objects.len()) {
+            let rows = session.rows(doing, ALL, READING).await?;
+            return Ok(Self { schema: self.schema, ..Self::of_rows(session, Ok(rows))? });
+        }
+        Ok(self)
+    }
+
+    /// Puts a row in its place, over the one of the same number.
+    pub(crate) fn put_history(&mut self, row: Applied) {
+        let number = row.number();
+        match self.history.binary_search_by_key(&number, Applied::number) {
+            Ok(at) => self.history[at] = row,
+            Err(at) => self.history.insert(at, row),
+        }
+    }
+
+    /// What is not as the last migration left it.
+    pub(crate) fn drift(&self) -> BTreeMap<String, String> {
+        drift(&self.objects, self.schema.facts())
     }
 
     fn of_rows(session: &Session, rows: Result<Vec<Row>, Error>) -> Result<Self, Failure> {
@@ -164,16 +214,17 @@ fn sql(want: Want) -> &'static str {
     }
 }
 
-/// The schema as it is in the transaction that is open. The search path is as before afterwards.
-///
-/// # Errors
-/// The server refuses, or is gone.
-pub(crate) async fn facts(session: &Session) -> Result<Facts, Failure> {
-    let sql = format!(
-        "SAVEPOINT hive_facts; SET LOCAL search_path = ''; {FACTS}; \
-         ROLLBACK TO SAVEPOINT hive_facts; RELEASE SAVEPOINT hive_facts"
-    );
-    as_facts(&session.rows("read the schema", &sql, READING).await?)
+/// Marks, and what was written since a transaction, and how many rows there are.
+fn since_sql(since: u32) -> String {
+    let new = format!("pg_catalog.age('{since}'::pg_catalog.xid)");
+    format!(
+        "{MARKS} UNION ALL (SELECT 'h', pg_catalog.row_to_json(h)::text FROM hive.migrations h \
+           WHERE pg_catalog.age(h.xmin) <= {new}) \
+         UNION ALL SELECT o.object, o.definition FROM hive.objects o \
+           WHERE pg_catalog.age(o.xmin) <= {new} \
+         UNION ALL SELECT 'c', pg_catalog.count(*)::text FROM hive.migrations \
+         UNION ALL SELECT 'c', pg_catalog.count(*)::text FROM hive.objects"
+    )
 }
 
 fn as_sizes(rows: &[Row]) -> Result<Sizes, Failure> {
@@ -191,12 +242,6 @@ fn as_sizes(rows: &[Row]) -> Result<Sizes, Failure> {
         }
     }
     Ok(sizes)
-}
-
-fn as_facts(rows: &[Row]) -> Result<Facts, Failure> {
-    rows.iter()
-        .map(|row| Ok((row.said(0)?.to_owned(), row.text(1).unwrap_or_default().to_owned())))
-        .collect()
 }
 
 /// Makes hive's tables where they are not there, in the transaction that is open.
@@ -334,14 +379,15 @@ pub(crate) fn unmark_sql(identity: &str) -> String {
 }
 
 /// Writes the facts that a step leaves over those that were there.
-pub(crate) fn objects_sql(before: &Facts, after: &Facts) -> Vec<String> {
-    let gone: Vec<&str> =
-        before.keys().filter(|it| !after.contains_key(*it)).map(String::as_str).collect();
-    let other: Vec<(&String, &String)> =
-        after.iter().filter(|(object, it)| before.get(*object) != Some(*it)).collect();
+pub(crate) fn objects_sql(delta: &Delta<String, String>) -> Vec<String> {
+    let (gone, other) = (delta.gone(), delta.after());
+    let other: Vec<(&String, &String)> = other.iter().collect();
     let mut sql = Vec::new();
     if !gone.is_empty() {
-        sql.push(format!("DELETE FROM hive.objects WHERE object = ANY ({})", quote::list(gone)));
+        sql.push(format!(
+            "DELETE FROM hive.objects WHERE object = ANY ({})",
+            quote::list(gone.iter().map(String::as_str))
+        ));
     }
     for some in other.chunks(2_000) {
         sql.push(format!(

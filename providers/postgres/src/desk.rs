@@ -1,6 +1,7 @@
 //! One step's work on one database: alone, in one transaction, with its token in it.
 
 use crate::book::{self, Book, Stepped, Want};
+use crate::kept::{self, Kept, Worker};
 use crate::live::{self, Around};
 use crate::lock::{Hold, Lock};
 use crate::lower::kind_of;
@@ -77,7 +78,18 @@ impl Desk<'_> {
     /// # Errors
     /// As [`Lock::take`].
     pub(crate) async fn lock(&self, hold: Hold) -> Result<Lock, Failure> {
-        Lock::take(self.url, &self.application(), hold, self.until, self.context).await
+        let kept = self.kept(hold).await;
+        Lock::take(self.url, &self.application(), hold, self.until, self.context, kept).await
+    }
+
+    /// What the step before has left, under this step's name; none where it does not answer.
+    async fn kept(&self, hold: Hold) -> Option<Kept> {
+        let kept = self.base.shelf.take(self.url).filter(|_| hold == Hold::Alone)?;
+        let called = kept::called(&self.application());
+        for session in [&kept.holder, &kept.worker.session] {
+            session.run("go on", &called).await.ok()?;
+        }
+        Some(kept)
     }
 
     /// Holds the database alone, opens the transaction, and reads what is there in it.
@@ -93,13 +105,19 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub(crate) async fn begin_with(&self, lock: Lock) -> Result<Begun, Failure> {
-        let session = Session::open(self.url, &self.application()).await?;
+    pub(crate) async fn begin_with(&self, mut lock: Lock) -> Result<Begun, Failure> {
+        let (session, known) = match lock.worker() {
+            Some(Worker { session, book }) => (session, Some(book)),
+            None => (Session::open(self.url, &self.application()).await?, None),
+        };
         self.open_transaction(&session).await?;
         if let Some(outcome) = self.already(&session).await? {
             return Ok(Begun::Already(Box::new(outcome)));
         }
-        let book = Book::read(&session, self.want()).await?;
+        let book = match known {
+            Some(known) if self.want() == Want::Schema => known.again(&session).await?,
+            _ => Book::read(&session, self.want()).await?,
+        };
         Ok(Begun::Now(Box::new(Work { lock, session, book })))
     }
 
@@ -143,14 +161,17 @@ impl Desk<'_> {
     /// # Errors
     /// Nothing is committed, or nobody knows and it cannot be found out.
     pub(crate) async fn commit(&self, work: Work, outcome: Outcome) -> Result<Outcome, Failure> {
-        let Work { lock, session, .. } = work;
+        let Work { lock, session, book } = work;
         let verb = &self.request.operation.verb;
         let token = &self.request.token;
         session.run("record the step", &book::done_sql(token, verb, &outcome)).await?;
         self.context.guard.may_write()?;
         lock.holds().await?;
         match session.try_rows("commit", "COMMIT", self.left()).await {
-            Ok(Ok(_)) => Ok(outcome),
+            Ok(Ok(_)) => {
+                kept::keep(self, lock, Worker { session, book }).await;
+                Ok(outcome)
+            }
             Ok(Err(error)) if is_lost(&error) => {
                 let failure = refused(&self.url.spot, "commit", &error);
                 drop((lock, session));

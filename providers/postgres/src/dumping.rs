@@ -9,7 +9,7 @@ use crate::session::{ASKING, Session, called};
 use crate::tools::{self, Version};
 use crate::trouble::{is_lost, refused};
 use crate::url::Url;
-use crate::{Base, ENGINE, names, sums};
+use crate::{Base, ENGINE, names, schema, sums};
 use hive_backup::{Contents, Engine, Job, Plain, Proof, Sink, now_ms};
 use hive_contract::{Event, Failure, FailureKind, Task};
 use hive_sql::facts::{changes, fingerprint};
@@ -66,7 +66,7 @@ async fn dump(dumps: &Dumps, job: Job<'_>, mut sink: Sink) -> Result<Contents, F
     let until = Instant::now() + Duration::from_millis(job.request.operation.deadline_ms);
     // A dump holds a lock on every table: a migration beside it would wait for its end, and every
     // reader would wait behind the migration.
-    let lock = Lock::take(&url, &application, Hold::Shared, until, job.context).await?;
+    let lock = Lock::take(&url, &application, Hold::Shared, until, job.context, None).await?;
     let holder = Session::open(&url, &application).await?;
     let version = tools::server(&holder).await?;
     let tools = tools::find(dumps.base.tools.as_deref(), &version).await?;
@@ -98,7 +98,10 @@ async fn dump(dumps: &Dumps, job: Job<'_>, mut sink: Sink) -> Result<Contents, F
             settings,
         },
         snapshot_ms: snapshot.at_ms,
-        schema: Some(Schema { fingerprint: fingerprint(&book.facts), facts: book.facts }),
+        schema: Some(Schema {
+            fingerprint: book.schema.fingerprint().to_owned(),
+            facts: book.schema.into_facts(),
+        }),
         migrations: Some(head(book.history)),
         tables,
         tools: BTreeMap::from([("pg_dump".to_owned(), tools.version)]),
@@ -178,7 +181,7 @@ async fn read_out(
 async fn book_of(holder: &Session) -> Result<Book, Failure> {
     match book::is_installed(holder).await? {
         true => Book::read(holder, Want::Schema).await,
-        false => Ok(Book { facts: book::facts(holder).await?, ..Book::default() }),
+        false => Ok(Book { schema: schema::Schema::read(holder).await?, ..Book::default() }),
     }
 }
 
@@ -292,7 +295,7 @@ pub(crate) async fn compare(
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
     session.run("look at what was restored", begin).await?;
     let mut wrong = differences(&manifest.tables, &sums::all(&session).await?);
-    let facts = book::facts(&session).await?;
+    let facts = schema::Schema::read(&session).await?.into_facts();
     if let Some(schema) = &manifest.schema
         && schema.fingerprint != fingerprint(&facts)
     {

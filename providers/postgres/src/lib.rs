@@ -3,10 +3,13 @@
 mod applying;
 mod backup;
 mod book;
+mod catalogue;
 mod child;
+mod delta;
 mod desk;
 mod dumping;
 mod index;
+mod kept;
 mod live;
 mod lock;
 mod lower;
@@ -23,7 +26,9 @@ mod rehearse;
 mod rehearsed;
 mod resolve;
 mod restore;
+mod schema;
 mod scratch;
+mod script;
 mod seen;
 mod session;
 mod steps;
@@ -65,6 +70,8 @@ struct Base {
     folder: PathBuf,
     /// Where the stack says that `pg_dump` and `pg_restore` are.
     tools: Option<PathBuf>,
+    /// What one step leaves open for the next.
+    shelf: kept::Shelf,
 }
 
 impl Postgres {
@@ -79,7 +86,7 @@ impl Postgres {
             Some(Value::Text(tools)) => Some(folder.join(tools)),
             Some(_) => return Err(trouble::invalid("the setting `tools` is not text")),
         };
-        let base = Base { folder: folder.to_owned(), tools };
+        let base = Base { folder: folder.to_owned(), tools, shelf: kept::Shelf::default() };
         Ok(Self { settings: settings.clone(), base })
     }
 }

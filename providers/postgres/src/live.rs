@@ -54,7 +54,7 @@ fn migrations(identity: &str, book: &Book) -> Live {
     // What half a file has changed is its own, and nobody's by hand.
     let drift = match half.is_some() {
         true => BTreeMap::new(),
-        false => facts::drift(&book.objects, &book.facts),
+        false => book.drift(),
     };
     let mut status = match whole.last() {
         Some(row) => format!("{} applied, the newest {}", whole.len(), row.name),
@@ -80,7 +80,7 @@ fn migrations(identity: &str, book: &Book) -> Live {
     ]);
     let outputs = BTreeMap::from([
         ("version".to_owned(), Value::text(head)),
-        ("schema".to_owned(), Value::text(facts::fingerprint(&book.facts))),
+        ("schema".to_owned(), Value::text(book.schema.fingerprint())),
     ]);
     let ready = half.is_none();
     fields.extend(half.map(|half| ("half".to_owned(), half)));

@@ -1,6 +1,7 @@
 //! Who may write to a database's schema and bookkeeping: one hive at a time, and nobody during a
 //! dump.
 
+use crate::kept::{Kept, Worker};
 use crate::session::{ASKING, Session};
 use crate::trouble::taken;
 use crate::url::Url;
@@ -27,11 +28,14 @@ pub(crate) enum Hold {
 pub(crate) struct Lock {
     session: Session,
     hold: Hold,
+    /// The session that the step before has left.
+    worker: Option<Worker>,
 }
 
 impl Lock {
     /// Takes the lock by asking again and again, never by waiting inside the server: a session that
-    /// waits there holds a snapshot, which `CREATE INDEX CONCURRENTLY` in turn waits for.
+    /// waits there holds a snapshot, which `CREATE INDEX CONCURRENTLY` in turn waits for. The
+    /// sessions of the step before are used again where it left some.
     ///
     /// # Errors
     /// Somebody holds it until the deadline: who is said. Or a pooler is in between.
@@ -41,9 +45,16 @@ impl Lock {
         hold: Hold,
         until: Instant,
         context: &Context<'_>,
+        kept: Option<Kept>,
     ) -> Result<Self, Failure> {
-        let session = Session::open(url, application).await?;
-        refuse_pooler(url, &session, application).await?;
+        let (session, worker) = match kept {
+            Some(Kept { holder, worker, .. }) => (holder, Some(worker)),
+            None => {
+                let session = Session::open(url, application).await?;
+                refuse_pooler(url, &session, application).await?;
+                (session, None)
+            }
+        };
         let sql = match hold {
             Hold::Alone => format!("SELECT pg_catalog.pg_try_advisory_lock({CLASS}, {OBJECT})"),
             Hold::Shared => {
@@ -54,7 +65,7 @@ impl Lock {
         let mut told = false;
         loop {
             if session.row("take hive's lock", &sql).await?.truth(0)? {
-                return Ok(Self { session, hold });
+                return Ok(Self { session, hold, worker });
             }
             if !told {
                 told = true;
@@ -72,6 +83,22 @@ impl Lock {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));
         }
+    }
+
+    /// The session that the step before has left, with what it knows.
+    pub(crate) fn worker(&mut self) -> Option<Worker> {
+        self.worker.take()
+    }
+
+    /// Lets it go, and gives its session back.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub(crate) async fn let_go(self) -> Result<Session, Failure> {
+        self.session
+            .run("let hive's lock go", "SELECT pg_catalog.pg_advisory_unlock_all()")
+            .await?;
+        Ok(self.session)
     }
 
     /// Whether it is still held: asked right before what it protects is committed.

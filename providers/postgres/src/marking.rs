@@ -1,6 +1,7 @@
 //! Marks: set, taken off, and what comes with them.
 
 use crate::book::{self, Book};
+use crate::delta::Delta;
 use crate::desk::{Begun, Desk, Work, outside, text};
 use crate::material::migration_of;
 use crate::migrating::{APPLIED, FILES, RAW, TOOL};
@@ -9,7 +10,6 @@ use crate::session::{ASKING, Session};
 use crate::steps::{GONE, MARK};
 use crate::trouble::{invalid, refused, state, taken};
 use hive_contract::{Failure, FailureKind, Mark, Outcome, Value};
-use hive_sql::facts::fingerprint;
 use hive_sql::foreign::{Refused, Row, Tool};
 use hive_sql::history::Applied;
 use hive_sql::{Dialect, FileText, Migrations};
@@ -73,10 +73,7 @@ pub(crate) async fn baseline(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     if work.book.history.is_empty() {
         take_over(desk, &mut work).await?;
         // What is there now is the start; what changes from here on has a file, or is drift.
-        for sql in book::objects_sql(&work.book.objects, &work.book.facts) {
-            work.session.run("keep the schema", &sql).await?;
-        }
-        work.book.objects = work.book.facts.clone();
+        keep_schema(&mut work).await?;
     }
     set_mark(desk, *work).await
 }
@@ -108,7 +105,7 @@ async fn take_over(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
         },
     };
     let applied = applied.map_err(|it| not_taken(desk, &it))?;
-    let schema = fingerprint(&work.book.facts);
+    let schema = work.book.schema.fingerprint().to_owned();
     for at in applied.files {
         let mut row = new_row(desk, &migrations.list()[at]);
         row.raw_checksum.clone_from(&raw[at]);
@@ -118,7 +115,7 @@ async fn take_over(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
         row.before.clone_from(&schema);
         row.after.clone_from(&schema);
         work.session.run("take over the history", &book::history_sql(&row)).await?;
-        work.book.history.push(row);
+        work.book.put_history(row);
     }
     Ok(())
 }
@@ -202,11 +199,18 @@ pub(crate) async fn accept(desk: &Desk<'_>) -> Result<Outcome, Failure> {
         Begun::Already(outcome) => return Ok(*outcome),
         Begun::Now(work) => work,
     };
-    for sql in book::objects_sql(&work.book.objects, &work.book.facts) {
+    keep_schema(&mut work).await?;
+    set_mark(desk, *work).await
+}
+
+/// Keeps the schema that is there as the one that was left.
+async fn keep_schema(work: &mut Work) -> Result<(), Failure> {
+    let delta = Delta::between(&work.book.objects, work.book.schema.facts());
+    for sql in book::objects_sql(&delta) {
         work.session.run("keep the schema", &sql).await?;
     }
-    work.book.objects = work.book.facts.clone();
-    set_mark(desk, *work).await
+    delta.change(&mut work.book.objects);
+    Ok(())
 }
 
 /// Begins, and refuses what is not as the plan saw it.

@@ -1,6 +1,6 @@
 //! What a file costs whoever uses the tables that are there.
 
-use crate::applying::run_script;
+use crate::script::{commit_script, run_script};
 use crate::session::{ASKING, Session};
 use crate::trouble::{refused, state};
 use hive_contract::Failure;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The tables that were there before.
+/// The tables that are there.
 pub(crate) struct Watch {
     /// By their numbers: the name, and the file that holds the rows.
     tables: BTreeMap<i64, (String, i64)>,
@@ -32,11 +32,10 @@ impl Watch {
     /// # Errors
     /// The server is gone.
     pub(crate) async fn begin(session: &Session) -> Result<Self, Failure> {
-        Ok(Self { tables: tables(session).await? })
+        Ok(Self { tables: tables(session, None).await? })
     }
 
-    /// Runs a script; says how long it took, and how long it kept writers away from a table that
-    /// was there before, both in milliseconds.
+    /// Runs a script and measures it.
     ///
     /// # Errors
     /// A statement is refused.
@@ -45,11 +44,11 @@ impl Watch {
         session: &Session,
         script: &Script,
         limit: Duration,
-    ) -> Result<(u64, u64), Failure> {
+    ) -> Result<Measured, Failure> {
         let begun = Instant::now();
         if !script.transactional {
-            run_script(session, script, limit).await?;
-            return Ok((since(begun), 0));
+            let written = run_script(session, script, limit).await?;
+            return Ok(Measured { took_ms: since(begun), locked_ms: 0, written });
         }
         let doing = format!("try `{}`", script.file);
         session.run(&doing, "BEGIN").await?;
@@ -64,9 +63,8 @@ impl Watch {
                 locked = Some(sent);
             }
         }
-        let end = "RESET ROLE; SET CONSTRAINTS ALL IMMEDIATE; COMMIT";
-        session.rows(&doing, end, limit).await?;
-        Ok((since(begun), locked.map_or(0, since)))
+        let written = Some(commit_script(session, &doing, limit).await?);
+        Ok(Measured { took_ms: since(begun), locked_ms: locked.map_or(0, since), written })
     }
 
     async fn holds(&self, session: &Session) -> Result<bool, Failure> {
@@ -78,23 +76,48 @@ impl Watch {
         Ok(false)
     }
 
-    /// The tables whose rows were all written anew.
+    /// Looks again at the tables that a script has written to, at all where they are not known.
+    /// Gives those that were there before and whose rows were all written anew.
     ///
     /// # Errors
     /// The server is gone.
-    pub(crate) async fn rewritten(&self, session: &Session) -> Result<Vec<String>, Failure> {
-        let now = tables(session).await?;
-        let other = self
-            .tables
+    pub(crate) async fn rewritten(
+        &mut self,
+        session: &Session,
+        written: Option<&[i64]>,
+    ) -> Result<Vec<String>, Failure> {
+        let now = tables(session, written).await?;
+        let before: BTreeMap<i64, (String, i64)> = match written {
+            None => std::mem::take(&mut self.tables),
+            Some(some) => some.iter().filter_map(|it| self.tables.remove_entry(it)).collect(),
+        };
+        let other = before
             .iter()
-            .filter(|(number, (_, file))| now.get(*number).is_some_and(|(_, is)| is != file));
-        Ok(other.map(|(_, (name, _))| name.clone()).collect())
+            .filter(|(number, (_, file))| now.get(*number).is_some_and(|(_, is)| is != file))
+            .map(|(_, (name, _))| name.clone())
+            .collect();
+        self.tables.extend(now);
+        Ok(other)
     }
 }
 
-async fn tables(session: &Session) -> Result<BTreeMap<i64, (String, i64)>, Failure> {
+/// What a script costs.
+pub(crate) struct Measured {
+    /// How long it took, in milliseconds.
+    pub(crate) took_ms: u64,
+    /// How long it kept writers away from a table that was there before.
+    pub(crate) locked_ms: u64,
+    /// The tables that it may have written to, by their numbers; none where that is not known.
+    pub(crate) written: Option<Vec<i64>>,
+}
+
+async fn tables(
+    session: &Session,
+    some: Option<&[i64]>,
+) -> Result<BTreeMap<i64, (String, i64)>, Failure> {
     let doing = "look at the tables";
-    let rows = match session.try_rows(doing, TABLES, ASKING).await? {
+    let only = some.map(|it| format!(" AND c.oid = ANY ({})", numbers(it))).unwrap_or_default();
+    let rows = match session.try_rows(doing, &format!("{TABLES}{only}"), ASKING).await? {
         Ok(rows) => rows,
         // A table that went away while it was looked at.
         Err(error) if state(&error) == "42P01" => Vec::new(),
@@ -105,6 +128,12 @@ async fn tables(session: &Session) -> Result<BTreeMap<i64, (String, i64)>, Failu
         tables.insert(row.int(0)?, (row.said(1)?.to_owned(), row.int(2)?));
     }
     Ok(tables)
+}
+
+/// Numbers of tables as an array.
+pub(crate) fn numbers(all: &[i64]) -> String {
+    let all: Vec<String> = all.iter().map(i64::to_string).collect();
+    format!("'{{{}}}'::pg_catalog.oid[]", all.join(","))
 }
 
 fn since(begun: Instant) -> u64 {

@@ -5,7 +5,7 @@ use crate::desk::{Begun, Desk};
 use crate::steps::{ACCEPT, ADOPT, BASELINE, CLAIM, DOWN, MIGRATE, OF, RELEASE, RESUME};
 use crate::trouble::invalid;
 use crate::url::Url;
-use crate::{Base, applying, backup, marking, restore};
+use crate::{Base, applying, backup, kept, marking, restore};
 use hive_contract::{Context, Failure, FailureKind, Fields, Outcome, Perform, Remains, Value};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -16,6 +16,9 @@ pub(crate) async fn perform(
     context: &Context<'_>,
 ) -> Result<Outcome, Failure> {
     context.guard.may_write()?;
+    if !kept::may_follow(&request.operation.verb) {
+        drop(base.shelf.clear());
+    }
     if backup::is_of(&request.identity) {
         return backup::perform(base, request, context).await;
     }

@@ -2,7 +2,8 @@
 //! that it goes on where it was cut off.
 
 use crate::applying::{File, check_rehearsed, finish, is_there, said, wait, waits};
-use crate::book::{self, Stepped, facts};
+use crate::book::{self, Stepped};
+use crate::delta::Delta;
 use crate::desk::{Begun, Desk, Work};
 use crate::index::{self, Concurrent};
 use crate::lock::{Hold, Lock};
@@ -64,7 +65,7 @@ async fn begin(desk: &Desk<'_>, file: &File, lock: Lock) -> Result<Start, Failur
         return Ok(Start::Already(Box::new(desk.commit(work, outcome).await?)));
     }
     let mut row = new_row(desk, &file.migration);
-    row.before = hive_sql::facts::fingerprint(&work.book.facts);
+    work.book.schema.fingerprint().clone_into(&mut row.before);
     let mut progress = Progress { applied: 0, begun: 0 };
     if let Some(half) = there.filter(|it| it.is_half()) {
         // Whatever an earlier step had sent ends before anything of it is looked at.
@@ -321,17 +322,24 @@ async fn failed(
 }
 
 /// Ends the file in a transaction with its facts and its token.
-async fn end(desk: &Desk<'_>, file: &File, row: Applied, lock: Lock) -> Result<Outcome, Failure> {
+async fn end(
+    desk: &Desk<'_>,
+    file: &File,
+    mut row: Applied,
+    lock: Lock,
+) -> Result<Outcome, Failure> {
     let mut work: Work = match desk.begin_with(lock).await? {
         Begun::Already(outcome) => return Ok(*outcome),
         Begun::Now(work) => *work,
     };
-    let after = facts(&work.session).await?;
-    check_rehearsed(desk, file, &work.book.objects, &after)
-        .map_err(|failure| failure.remains(Remains::Unsure))?;
     // The schema before it is gone: what it was made of is what was recorded.
-    work.book.facts = work.book.objects.clone();
-    finish(desk, file, &mut work, row, after).await?;
+    let delta = Delta::between(&work.book.objects, work.book.schema.facts());
+    check_rehearsed(desk, file, &work.book, &delta)
+        .map_err(|failure| failure.remains(Remains::Unsure))?;
+    if row.before.is_empty() {
+        row.before = hive_sql::facts::fingerprint(&work.book.objects);
+    }
+    finish(desk, file, &mut work, row, &delta).await?;
     let outcome = desk.outcome(&work.book);
     desk.commit(work, outcome).await
 }

@@ -1,8 +1,8 @@
 //! A list tried on a copy: up, down and up again, each file in turn.
 
-use crate::applying::run_script;
-use crate::book::{Book, Want, facts};
+use crate::book::{Book, Want};
 use crate::child::{self, Extent, Owners};
+use crate::delta::Delta;
 use crate::desk::outside;
 use crate::dumping::check_version;
 use crate::lower::kind_of;
@@ -11,12 +11,15 @@ use crate::material::Material;
 use crate::measure::Watch;
 use crate::names;
 use crate::rehearsed::{File, Rehearsed};
+use crate::schema::Schema;
 use crate::scratch::{Scratch, fill};
+use crate::script::run_script;
 use crate::seen::Seen;
 use crate::session::Session;
+use crate::sums::Rows;
 use crate::trouble::{invalid, refused, state};
 use crate::url::Url;
-use crate::{Base, MIGRATIONS, sums, tools};
+use crate::{Base, MIGRATIONS, tools};
 use hive_backup::Settings;
 use hive_contract::{
     Action, Change, Context, Event, Failure, FailureKind, Fields, Live, Rehearsal, Value,
@@ -70,6 +73,8 @@ pub(crate) async fn rehearse(
     changes: &[Change],
     context: &Context<'_>,
 ) -> Vec<Result<Rehearsal, Failure>> {
+    // Who is connected to a database keeps it from being copied.
+    drop(base.shelf.clear());
     let mut all = Vec::new();
     for change in changes {
         all.push(match can(change) {
@@ -128,7 +133,7 @@ impl Copy {
     ) -> Result<Self, Failure> {
         let name = names::scratch(&url.spot.database, &format!("{} {}", change.identity, now_ms()));
         let live = match Session::try_open(url, TRYING).await? {
-            Ok(session) => Book::look(&session, Want::Schema).await?.0.facts,
+            Ok(session) => Book::look(&session, Want::Schema).await?.0.schema.into_facts(),
             Err(error) if state(&error) == "3D000" => {
                 let scratch = Scratch::make(url, &name, TRYING, &BTreeMap::new()).await?;
                 let kind = "an empty database".to_owned();
@@ -246,9 +251,10 @@ async fn try_all(
     context: &Context<'_>,
 ) -> Result<BTreeMap<String, File>, Failure> {
     let session = Session::open(&copy.scratch.url, TRYING).await?;
-    let mut before = look(&session, copy.rows).await?;
+    let mut watch = Watch::begin(&session).await?;
+    let mut moment = Moment::first(&session, copy.rows).await?;
     // What a copy without the live schema would leave says nothing of what is left there.
-    let alike = copy.live.as_ref().is_none_or(|live| *live == before.facts);
+    let alike = copy.live.as_ref().is_none_or(|live| live == moment.schema.facts());
     let mut found = BTreeMap::new();
     for migration in &files {
         if context.cancelled() {
@@ -256,66 +262,102 @@ async fn try_all(
             return Err(Failure::new(FailureKind::Cancelled, what));
         }
         context.event(Event::info(format!("tries {}", migration.name)));
-        let (mut file, after) = up_down_up(copy, &session, migration, &before).await?;
-        file.schema = alike.then(|| fingerprint(&after.facts));
+        let mut file = up_down_up(&session, migration, &mut watch, &mut moment).await?;
+        file.schema = alike.then(|| moment.schema.fingerprint().to_owned());
         found.insert(migration.name.clone(), file);
-        before = after;
     }
     Ok(found)
 }
 
 /// A moment of the copy.
 struct Moment {
-    facts: Facts,
-    rows: Vec<Table>,
+    schema: Schema,
+    /// None where the copy has no rows.
+    rows: Option<Rows>,
 }
 
-async fn look(session: &Session, rows: bool) -> Result<Moment, Failure> {
-    session.run("look at the copy", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let facts = facts(session).await?;
-    let rows = if rows { sums::all(session).await? } else { Vec::new() };
-    session.run("look at the copy", "COMMIT").await?;
-    Ok(Moment { facts, rows })
+/// What is other than a moment before.
+struct Between {
+    facts: Delta<String, String>,
+    rows: Delta<i64, Table>,
+}
+
+impl Between {
+    fn then(&self, next: &Self) -> Self {
+        Self { facts: self.facts.then(&next.facts), rows: self.rows.then(&next.rows) }
+    }
+}
+
+const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+impl Moment {
+    async fn first(session: &Session, rows: bool) -> Result<Self, Failure> {
+        session.run("look at the copy", LOOK).await?;
+        let schema = Schema::read(session).await?;
+        let mut rows = rows.then(Rows::default);
+        if let Some(rows) = &mut rows {
+            rows.again(session, None).await?;
+        }
+        session.run("look at the copy", "COMMIT").await?;
+        Ok(Self { schema, rows })
+    }
+
+    /// Goes on to what is there now, by the tables that may have been written to.
+    async fn again(
+        &mut self,
+        session: &Session,
+        written: Option<&[i64]>,
+    ) -> Result<Between, Failure> {
+        session.run("look at the copy", LOOK).await?;
+        let facts = self.schema.again(session).await?;
+        // A schema that has another name gives it to its tables.
+        let written = written.filter(|_| !facts.keys().any(|it| it.starts_with("schema ")));
+        let rows = match &mut self.rows {
+            Some(rows) => rows.again(session, written).await?,
+            None => Delta::default(),
+        };
+        session.run("look at the copy", "COMMIT").await?;
+        Ok(Between { facts, rows })
+    }
 }
 
 async fn up_down_up(
-    copy: &Copy,
     session: &Session,
     migration: &Migration,
-    before: &Moment,
-) -> Result<(File, Moment), Failure> {
-    let watch = Watch::begin(session).await?;
-    let (took_ms, locked_ms) = watch.run(session, &migration.up, LIMIT).await?;
+    watch: &mut Watch,
+    moment: &mut Moment,
+) -> Result<File, Failure> {
+    let run = watch.run(session, &migration.up, LIMIT).await?;
+    let written = run.written.as_deref();
+    let rewritten = watch.rewritten(session, written).await?;
     let mut file =
-        File { took_ms, locked_ms, rewritten: watch.rewritten(session).await?, ..File::default() };
-    let after = look(session, copy.rows).await?;
-    let Some(down) = migration.down.script() else { return Ok((file, after)) };
+        File { took_ms: run.took_ms, locked_ms: run.locked_ms, rewritten, ..File::default() };
+    let up = moment.again(session, written).await?;
+    let Some(down) = migration.down.script() else { return Ok(file) };
     let begun = Instant::now();
-    run_script(session, down, LIMIT).await?;
+    let down_written = run_script(session, down, LIMIT).await?;
     file.down_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let back = look(session, copy.rows).await?;
-    same(migration, &down.file, before, &back, "does not take it back")?;
-    run_script(session, &migration.up, LIMIT).await?;
-    let again = look(session, copy.rows).await?;
-    same(migration, &migration.up.file, &after, &again, "is not the same a second time")?;
-    Ok((file, again))
+    let back = moment.again(session, down_written.as_deref()).await?;
+    same(migration, &down.file, &up.then(&back), "does not take it back")?;
+    let up_written = run_script(session, &migration.up, LIMIT).await?;
+    let again = moment.again(session, up_written.as_deref()).await?;
+    same(migration, &migration.up.file, &back.then(&again), "is not the same a second time")?;
+    for written in [&down_written, &up_written] {
+        watch.rewritten(session, written.as_deref()).await?;
+    }
+    Ok(file)
 }
 
 /// The same schema, and the same rows: but for what a contract takes away, which nothing brings
 /// back.
-fn same(
-    migration: &Migration,
-    file: &str,
-    wanted: &Moment,
-    found: &Moment,
-    what: &str,
-) -> Result<(), Failure> {
-    let mut wrong: Vec<String> = changes(&wanted.facts, &found.facts)
+fn same(migration: &Migration, file: &str, both: &Between, what: &str) -> Result<(), Failure> {
+    let mut wrong: Vec<String> = changes(&both.facts.before(), &both.facts.after())
         .into_iter()
         .map(|(object, is)| format!("{object}: {is}"))
         .collect();
     if migration.stage == Stage::Expand {
-        wrong.extend(differences(&wanted.rows, &found.rows));
+        let tables = |rows: BTreeMap<i64, Table>| rows.into_values().collect::<Vec<_>>();
+        wrong.extend(differences(&tables(both.rows.before()), &tables(both.rows.after())));
     }
     if wrong.is_empty() {
         return Ok(());

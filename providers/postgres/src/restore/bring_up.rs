@@ -1,15 +1,16 @@
 //! An older backup at the schema that is wanted, and whose everything in it is.
 
 use super::FILES;
-use crate::applying::run_script;
-use crate::book::{self, Book, Want, facts};
+use crate::book::{self, Book, Want};
+use crate::delta::Delta;
 use crate::desk::Desk;
 use crate::marking::{new_row, now_ms};
+use crate::schema::Schema;
+use crate::script::run_script;
 use crate::session::Session;
 use crate::url::Url;
 use crate::{DATABASE, MIGRATIONS};
 use hive_contract::{Event, Failure, FailureKind, Mark};
-use hive_sql::facts::fingerprint;
 use hive_sql::history::{Applied, Order, compare};
 use hive_sql::manifest::Manifest;
 use hive_sql::{Dialect, FileText, Migrations};
@@ -35,8 +36,8 @@ pub(super) async fn bring_up(
     let doing = "mark what was restored";
     session.run(doing, "BEGIN").await?;
     if ran {
-        let after = facts(&session).await?;
-        for sql in book::objects_sql(&before.objects, &after) {
+        let after = Schema::read(&session).await?;
+        for sql in book::objects_sql(&Delta::between(&before.objects, after.facts())) {
             session.run(doing, &sql).await?;
         }
     }
@@ -75,23 +76,25 @@ async fn run(
         return Err(invalid(format!("in the backup {} {}", manifest.id, half.words())));
     }
     let list = migrations.list();
+    let mut schema = before.schema.clone();
     for migration in pending.files.iter().filter_map(|at| list.get(*at)) {
         desk.context.event(Event::info(format!("brings it up to {}", migration.name)));
         desk.context.guard.may_write()?;
         let mut row = new_row(desk, migration);
-        row.before = fingerprint(&here(session).await?);
+        row.before = here(session, &mut schema).await?;
         run_script(session, &migration.up, desk.left()).await?;
-        finish(&mut row, fingerprint(&here(session).await?));
+        finish(&mut row, here(session, &mut schema).await?);
         session.run("keep the history", &book::history_sql(&row)).await?;
     }
     Ok(!pending.files.is_empty())
 }
 
-async fn here(session: &Session) -> Result<hive_sql::facts::Facts, Failure> {
+/// The schema's fingerprint; `known` is the schema as it was before.
+async fn here(session: &Session, known: &mut Schema) -> Result<String, Failure> {
     session.run("read the schema", "BEGIN").await?;
-    let found = facts(session).await?;
+    known.again(session).await?;
     session.run("read the schema", "COMMIT").await?;
-    Ok(found)
+    Ok(known.fingerprint().to_owned())
 }
 
 fn finish(row: &mut Applied, after: String) {

@@ -191,11 +191,22 @@ impl<'a> Lab<'a> {
         guard: &dyn Guard,
         cancel: bool,
     ) -> Result<Outcome, Failure> {
+        self.perform_by(&self.provider(), request, guard, cancel).await
+    }
+
+    /// By a provider that has performed other steps before.
+    pub(crate) async fn perform_by(
+        &self,
+        provider: &Postgres,
+        request: &Perform,
+        guard: &dyn Guard,
+        cancel: bool,
+    ) -> Result<Outcome, Failure> {
         let secrets = self.secrets();
         let cancel = AtomicBool::new(cancel);
         let events = |event: Event| self.hear(&format!("{event:?}"));
         let context = Context { secrets: &secrets, guard, events: &events, cancel: &cancel };
-        let ended = self.provider().perform(request, &context).await;
+        let ended = provider.perform(request, &context).await;
         self.hear(&format!("{ended:?}"));
         ended
     }

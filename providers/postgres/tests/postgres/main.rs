@@ -8,3 +8,4 @@ mod files;
 mod lab;
 mod rehearsals;
 mod restores;
+mod touched;
