@@ -133,11 +133,15 @@ fn told(what: &str, status: &str, words: &[String]) -> Failure {
         "connection to server",
         "lost synchronization",
     ];
+    // What the server has too little of says nothing against what is restored.
+    let full = ["No space left on device", "disk full", "could not extend file", "Check free disk"];
+    let short = ["out of memory", "out of shared memory", "canceling statement due to"];
     let (kind, retryable) = match () {
         () if has(&["permission denied", "must be owner", "must be superuser"]) => {
             (FailureKind::Forbidden, false)
         }
-        () if has(&["No space left on device", "disk full"]) => (FailureKind::Unavailable, false),
+        () if has(&full) => (FailureKind::Unavailable, false),
+        () if has(&short) => (FailureKind::Unavailable, true),
         () if has(&gone) => (FailureKind::Unavailable, true),
         () if status.contains("signal") => (FailureKind::Unavailable, true),
         () => (FailureKind::Invalid, false),
@@ -197,4 +201,31 @@ fn bundle(roots: Option<&PathBuf>) -> Result<PathBuf, Failure> {
 /// A connection text with one key, so that a name with `=` in it is no connection text of its own.
 fn connection_text(key: &str, value: &str) -> String {
     format!("{key}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_short_of_something_is_told_from_an_archive_that_is_wrong() {
+        let kind = |words: &str| told("pg_restore", "exit status: 1", &[words.to_owned()]).kind;
+        for short in [
+            "pg_restore: error: COPY failed for table \"t\": ERROR:  could not extend file \
+             \"base/1/2\": wrote only 4096 of 8192 bytes at block 1109",
+            "HINT:  Check free disk space.",
+            "pg_restore: error: could not write: No space left on device",
+            "ERROR:  out of memory",
+            "ERROR:  canceling statement due to user request",
+            "pg_restore: error: connection to server at \"db\" failed",
+        ] {
+            assert_eq!(kind(short), FailureKind::Unavailable, "{short}");
+        }
+        for wrong in [
+            "pg_restore: error: input file does not appear to be a valid archive",
+            "pg_restore: error: could not execute query: ERROR:  relation \"t\" does not exist",
+        ] {
+            assert_eq!(kind(wrong), FailureKind::Invalid, "{wrong}");
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! Databases and disks that do not let hive do what it should.
 
+use crate::data::disk::Tmpfs;
 use crate::data::kills::journals;
 use crate::data::shop::Shop;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::Command;
 
 #[test]
@@ -119,43 +119,6 @@ fn a_database_that_may_not_be_written() {
     assert_eq!(shop.ask("SELECT count(*) FROM changes"), "1");
 }
 
-/// A tmpfs at a folder; unmounted at the end.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn of(at: PathBuf, kilobytes: u32) -> Self {
-        fs::create_dir_all(&at).expect("a folder");
-        let size = format!("size={kilobytes}k,mode=0700");
-        let done =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "hive-test"]).arg(&at).output();
-        let done = done.expect("mount starts");
-        assert!(
-            done.status.success(),
-            "a small tmpfs is needed to try a full disk, and mount says: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-        Self(at)
-    }
-
-    fn resize(&self, kilobytes: u32) {
-        let size = format!("remount,size={kilobytes}k");
-        let done = Command::new("mount").args(["-o", &size]).arg(&self.0).output().expect("mount");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    }
-
-    /// Kilobytes in use.
-    fn used(&self) -> u32 {
-        let stat = rustix::fs::statvfs(&self.0).expect("stat");
-        u32::try_from((stat.f_blocks - stat.f_bfree) * stat.f_frsize / 1024).expect("small")
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
-
 /// The disk of the backups is full: no backup is listed that is none, the last good one stays, and
 /// what is not backed up is not migrated.
 #[test]
@@ -216,7 +179,12 @@ fn a_disk_of_data_that_is_full() {
     assert_eq!(shop.data(), old);
     shop.expect(0, &["apply", "-y"]);
     let new = shop.data();
+    // A backup for whose proof there is no space is none that is damaged.
+    shop.expect(0, &["backup", "run", "-y"]);
     disk.resize(disk.used() + 4);
+    let ran = shop.hive(&["backup", "verify", "-y"]);
+    assert!([0, 1].contains(&ran.code), "{ran}");
+    shop.expect(0, &["backup", "list", "--check"]);
     let ran = shop.hive(&["restore", "1", "--with-data", "-y"]);
     let data = shop.data();
     assert!(data == new || data == old, "{ran}\n{data}");

@@ -2,6 +2,7 @@
 //! witness asks the database itself and shares no code with hive.
 
 pub mod damage;
+pub mod disk;
 pub mod kills;
 pub mod pairs;
 pub mod promises;

@@ -3,7 +3,7 @@
 use crate::data::damage;
 use crate::data::kills::data_or_again;
 use crate::data::shop::Shop;
-use crate::lab::{Ran, ended, kill, pause};
+use crate::lab::{Ran, ended, kill, pause, until};
 use hive_parts::alive;
 use std::fs;
 use std::process::Child;
@@ -120,6 +120,38 @@ fn a_server_that_dies_inside_a_proof_says_nothing_against_the_backup() {
     // And one that is damaged is still told from a server that is gone.
     damage::flip(&damage::object(good.last().expect("a backup")));
     shop.expect(2, &["backup", "verify", "-y"]);
+}
+
+#[test]
+fn a_server_that_dies_inside_a_migration_has_it_once_or_not_at_all() {
+    let shop = Shop::own_postgres().with_orders();
+    for (back_at_once, name) in [(true, "0002_slow"), (false, "0003_slow")] {
+        let data = shop.data();
+        let row = format!("INSERT INTO changes (what) VALUES ('{name}');\n");
+        let up = format!("{row}SELECT pg_sleep(2);\n");
+        shop.migration(name, &up, &format!("DELETE FROM changes WHERE what = '{name}';\n"));
+        let apply = shop.lab.spawn(&["apply", "-y", "--no-rehearse"]);
+        let inside = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(2)%' AND \
+                      wait_event = 'PgSleep'";
+        until("the migration is under way", || shop.ask(inside) == "1");
+        shop.kill_server();
+        if back_at_once {
+            shop.restart_server();
+        }
+        let ran = ended(apply);
+        if !back_at_once {
+            shop.restart_server();
+            assert_eq!(shop.data(), data, "half of it is there\n{ran}");
+            assert_ne!(ran.code, 0, "{ran}");
+        }
+        assert!([0, 1, 5].contains(&ran.code), "{ran}");
+        let settled = shop.hive(&["recover"]);
+        assert!([0, 5].contains(&settled.code), "{ran}\n{settled}");
+        shop.expect(0, &["apply", "-y", "--no-rehearse"]);
+        let count = format!("SELECT count(*) FROM changes WHERE what = '{name}'");
+        assert_eq!(shop.ask(&count), "1", "{ran}\n{settled}");
+        shop.is_settled(1, &shop.data());
+    }
 }
 
 /// Killed in the safety copy and in the restore itself, and again in the second try.

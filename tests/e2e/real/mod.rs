@@ -2,6 +2,7 @@
 //! the schemas and histories of other people's tools.
 
 mod adopted;
+mod disk;
 mod django;
 mod hiver;
 mod killed;
