@@ -113,3 +113,15 @@ fn says_no(report: &Report, plan: &Plan) -> bool {
     };
     report.failures.iter().any(|(step, _, failure)| bad(*step, failure))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_interrupted_is_130_closed_or_open() {
+        for error in [ApplyError::LeftOpen, ApplyError::LeftAtOnce] {
+            assert_eq!(Exit::of_error(&FlowError::Apply(error)).code(), 130);
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod bed;
 mod endings;
 mod interrupts;
 mod kills;
+mod left_open;
 mod recovery;
 mod refusals;
 mod slow;
