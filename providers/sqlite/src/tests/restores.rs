@@ -2,6 +2,8 @@
 
 use super::world::World;
 use crate::conforms::{ONE, TWO};
+use hive_sql::manifest::Manifest;
+use std::fs;
 
 fn two() -> Vec<(&'static str, &'static str)> {
     ONE.into_iter().chain(TWO).collect()
@@ -40,4 +42,26 @@ async fn a_lost_file_comes_back_and_is_brought_up() {
     let live = world.live(&world.list(&two(), "stay")).await;
     assert_eq!(live.fields["head"].as_text(), Some("0002_status"));
     assert!(live.mark.is_some() && live.status.ready, "{live:?}");
+}
+
+/// The manifest says more rows than there are, under a digest that is right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_what_the_manifest_says_is_not_swapped_in() {
+    let world = World::new();
+    world.migrated(&ONE.to_vec()).await;
+    world.sql("INSERT INTO orders VALUES (1, 10), (2, 20), (3, 30)");
+    let id = world.backed_up().await;
+    world.sql("DELETE FROM orders WHERE id > 1");
+    let now = world.picture();
+    let path = world.folder.path().join("backups/main").join(&id).join("manifest.json");
+    let mut manifest = Manifest::from_json(&fs::read(&path).expect("reads")).expect("a manifest");
+    for table in &mut manifest.tables {
+        table.rows += 1;
+    }
+    fs::write(&path, manifest.to_json().expect("JSON")).expect("writes");
+    let change = world.restore(&id, &ONE.to_vec()).await;
+    let done = world.apply(&change, None).await;
+    assert!(done.failed.is_some(), "it was swapped in");
+    assert!(done.failure().message.contains("orders has 3 rows"), "{:?}", done.failure());
+    assert_eq!(world.picture(), now);
 }
