@@ -25,6 +25,7 @@ on_sqlite! {
     p3_a_backup_that_cannot_be_read_back_is_no_success
     p4_a_failed_release_takes_the_service_back_and_the_expand_stays
     p4_with_rollback_all_the_down_script_runs_too
+    p4_on_an_empty_database_nothing_is_past_the_point_of_no_return
     p4_a_contract_stands_behind_the_point_of_no_return
     p5_a_snapshot_comes_back_with_its_data_and_without_its_files
     p5_a_rollback_with_data_brings_back_what_was_before

@@ -156,7 +156,9 @@ impl Making<'_> {
     }
 
     fn taken_back(&self, mut step: Operation, migration: &Migration) -> Operation {
-        if migration.stage == Stage::Contract {
+        // Where nothing is applied and nothing is there, no file takes anything from anybody.
+        let fresh = is_fresh(self.material, self.seen) && self.rehearsed.empty;
+        if migration.stage == Stage::Contract && !fresh {
             let backup = self.material.backup.as_ref();
             let (why, reversible) = match backup {
                 Some(backup) => {

@@ -25,7 +25,7 @@ use hive_contract::{
     Action, Change, Context, Event, Failure, FailureKind, Fields, Live, Rehearsal, Value,
 };
 use hive_sql::facts::{Facts, changes, fingerprint};
-use hive_sql::history::compare;
+use hive_sql::history::{Applied, compare};
 use hive_sql::manifest::{Table, differences};
 use hive_sql::{Migration, Stage, words};
 use std::collections::BTreeMap;
@@ -91,15 +91,20 @@ async fn one(base: &Base, change: &Change, context: &Context<'_>) -> Result<Rehe
     context.guard.may_write()?;
     names::sweep(&url).await?;
     let copy = Copy::make(base, &url, change, context).await?;
-    let tried = try_all(&copy, pending(change), context).await;
+    // A list that hive let go of, or whose first apply was taken back, has left its history, and is
+    // taken up where it was.
+    let mut files = pending(change);
+    files.retain(|file| !copy.applied.iter().any(|row| row.is_of(file)));
+    let tried = try_all(&copy, files, context).await;
     let kind = copy.kind.clone();
+    let empty = copy.live.as_ref().is_none_or(|it| it.is_empty());
     let dropped = copy.scratch.drop_it().await;
     let files = tried?;
     dropped?;
-    Ok(told(files, kind))
+    Ok(told(files, kind, empty))
 }
 
-fn told(files: BTreeMap<String, File>, kind: String) -> Rehearsal {
+fn told(files: BTreeMap<String, File>, kind: String, empty: bool) -> Rehearsal {
     let span = |ms: u64| words::span(ms);
     let mut facts = BTreeMap::from([("tried on".to_owned(), kind)]);
     facts.insert("took".to_owned(), span(files.values().map(|it| it.took_ms).sum()));
@@ -110,7 +115,7 @@ fn told(files: BTreeMap<String, File>, kind: String) -> Rehearsal {
     if !rewritten.is_empty() {
         facts.insert("writes anew".to_owned(), rewritten.join(", "));
     }
-    Rehearsal { facts, fields: Rehearsed { files }.fields() }
+    Rehearsal { facts, fields: Rehearsed { files, empty }.fields() }
 }
 
 /// A copy of the live database.
@@ -122,6 +127,8 @@ struct Copy {
     rows: bool,
     /// The schema of what is live; none where the copy's own is as good.
     live: Option<Facts>,
+    /// What is applied of it.
+    applied: Vec<Applied>,
 }
 
 impl Copy {
@@ -132,20 +139,21 @@ impl Copy {
         context: &Context<'_>,
     ) -> Result<Self, Failure> {
         let name = names::scratch(&url.spot.database, &format!("{} {}", change.identity, now_ms()));
-        let live = match Session::try_open(url, TRYING).await? {
-            Ok(session) => Book::look(&session, Want::Schema).await?.0.schema.into_facts(),
+        let book = match Session::try_open(url, TRYING).await? {
+            Ok(session) => Book::look(&session, Want::Schema).await?.0,
             Err(error) if state(&error) == "3D000" => {
                 let scratch = Scratch::make(url, &name, TRYING, &BTreeMap::new()).await?;
                 let kind = "an empty database".to_owned();
-                return Ok(Self { scratch, kind, rows: true, live: None });
+                return Ok(Self { scratch, kind, rows: true, live: None, applied: Vec::new() });
             }
             Err(error) => return Err(refused(&url.spot, "connect", &error)),
         };
+        let (live, applied) = (book.schema.into_facts(), book.history);
         for backup in change.related.values() {
             match of_backup(base, url, &name, backup, &live, context).await {
                 Ok(Some((scratch, id))) => {
                     let kind = format!("the backup {id}, restored");
-                    return Ok(Self { scratch, kind, rows: true, live: Some(live) });
+                    return Ok(Self { scratch, kind, rows: true, live: Some(live), applied });
                 }
                 Ok(None) => {}
                 Err(failure) => {
@@ -157,12 +165,12 @@ impl Copy {
         match Scratch::copy(url, &name, TRYING).await {
             Ok(scratch) => {
                 let kind = "a copy of the live database".to_owned();
-                Ok(Self { scratch, kind, rows: true, live: Some(live) })
+                Ok(Self { scratch, kind, rows: true, live: Some(live), applied })
             }
             Err(failure) if failure.kind == FailureKind::Taken => {
                 let scratch = of_schema(base, url, &name).await?;
                 let kind = "the schema alone, as the database is in use: without rows".to_owned();
-                Ok(Self { scratch, kind, rows: false, live: Some(live) })
+                Ok(Self { scratch, kind, rows: false, live: Some(live), applied })
             }
             Err(failure) => Err(failure),
         }

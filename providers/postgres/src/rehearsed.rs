@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rehearsed {
     pub(crate) files: BTreeMap<String, File>,
+    /// Whether nothing was in the database before the first of them.
+    pub(crate) empty: bool,
 }
 
 /// What came of one file.
@@ -27,13 +29,16 @@ pub(crate) struct File {
 
 /// The name of a file's facts among a rehearsal's fields.
 const FILES: &str = "files";
+/// Whether the database was empty.
+const EMPTY: &str = "empty";
 
 impl Rehearsed {
     pub(crate) fn of(rehearsal: Option<&Rehearsal>) -> Self {
         let files = rehearsal.and_then(|it| it.fields.get(FILES)).and_then(Value::as_map);
         let files = files.into_iter().flatten();
         let files = files.filter_map(|(name, it)| Some((name.clone(), File::read(it.as_map()?))));
-        Self { files: files.collect() }
+        let empty = rehearsal.and_then(|it| it.fields.get(EMPTY)) == Some(&Value::Bool(true));
+        Self { files: files.collect(), empty }
     }
 
     pub(crate) fn file(&self, name: &str) -> Option<&File> {
@@ -43,7 +48,9 @@ impl Rehearsed {
     /// As fields of a rehearsal.
     pub(crate) fn fields(&self) -> Fields {
         let files = self.files.iter().map(|(name, file)| (name.clone(), file.value()));
-        Fields::from([(FILES.to_owned(), Value::Map(files.collect()))])
+        let mut fields = Fields::from([(FILES.to_owned(), Value::Map(files.collect()))]);
+        fields.extend(self.empty.then(|| (EMPTY.to_owned(), Value::Bool(true))));
+        fields
     }
 }
 
@@ -105,8 +112,10 @@ mod tests {
             rewritten: vec!["public.orders".to_owned()],
         };
         let files = BTreeMap::from([("0001_a".to_owned(), file)]);
-        let rehearsed = Rehearsed { files };
-        let rehearsal = Rehearsal { fields: rehearsed.fields(), ..Rehearsal::default() };
-        assert_eq!(Rehearsed::of(Some(&rehearsal)), rehearsed);
+        for empty in [false, true] {
+            let rehearsed = Rehearsed { files: files.clone(), empty };
+            let rehearsal = Rehearsal { fields: rehearsed.fields(), ..Rehearsal::default() };
+            assert_eq!(Rehearsed::of(Some(&rehearsal)), rehearsed);
+        }
     }
 }

@@ -55,6 +55,12 @@ impl Applied {
         self.version.parse().unwrap_or(u64::MAX)
     }
 
+    /// Whether this is the whole of a file, as the file is now.
+    pub fn is_of(&self, migration: &Migration) -> bool {
+        let same = self.name == migration.name && self.checksum == migration.up.checksum;
+        same && !self.is_half()
+    }
+
     /// Whether some of its statements are done and some are not.
     pub fn is_half(&self) -> bool {
         self.finished_ms.is_none()

@@ -99,6 +99,19 @@ pub fn p4_with_rollback_all_the_down_script_runs_too(shop: Shop) {
     assert!(!shop.schema().contains("orders_status"), "{}", shop.schema());
 }
 
+pub fn p4_on_an_empty_database_nothing_is_past_the_point_of_no_return(shop: Shop) {
+    shop.stage(3);
+    let plan = shop.expect(0, &["plan"]);
+    plan.says("0003_drop_item");
+    assert!(!plan.out.contains("point of no return"), "{plan}");
+    // So what fails behind its contract is taken back.
+    shop.stage_with(3, true, "");
+    shop.expect(5, &["apply", "-y"]).says("service.api");
+    shop.stage(3);
+    shop.expect(0, &["apply", "-y"]);
+    assert_eq!(shop.running(), ["3"]);
+}
+
 pub fn p4_a_contract_stands_behind_the_point_of_no_return(shop: Shop) {
     let shop = shop.with_orders();
     shop.stage(2);

@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 
 /// The name of the files' facts among a rehearsal's fields.
 const FILES: &str = "files";
+/// Whether the database was empty.
+const EMPTY: &str = "empty";
 
 /// What a rehearsal found of each file, by its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
     /// The facts of each file.
     pub files: BTreeMap<String, TriedFile>,
+    /// Whether nothing was in the database before the first of them.
+    pub empty: bool,
 }
 
 /// What a rehearsal found of one file.
@@ -40,7 +44,8 @@ impl Tried {
         let files = rehearsal.and_then(|it| it.fields.get(FILES)).and_then(Value::as_map);
         let files = files.into_iter().flatten();
         let file = |(name, it): (&String, &Value)| Some((name.clone(), TriedFile::read(it)?));
-        Self { files: files.filter_map(file).collect() }
+        let empty = rehearsal.and_then(|it| it.fields.get(EMPTY)) == Some(&Value::Bool(true));
+        Self { files: files.filter_map(file).collect(), empty }
     }
 
     /// What was found of one file.
@@ -51,7 +56,9 @@ impl Tried {
     /// As fields of a rehearsal.
     pub fn fields(&self) -> Fields {
         let files = self.files.iter().map(|(name, file)| (name.clone(), file.value()));
-        Fields::from([(FILES.to_owned(), Value::Map(files.collect()))])
+        let mut fields = Fields::from([(FILES.to_owned(), Value::Map(files.collect()))]);
+        fields.extend(self.empty.then(|| (EMPTY.to_owned(), Value::Bool(true))));
+        fields
     }
 }
 

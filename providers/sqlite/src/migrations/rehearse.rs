@@ -2,6 +2,7 @@
 
 use super::compare::compared;
 use super::effect::{one, run};
+use super::list_of;
 use super::objections::baseline;
 use super::stepwise::stands_alone;
 use crate::copy::copy;
@@ -45,7 +46,9 @@ pub(crate) fn rehearse(folder: &Path, change: &Change, lent: &Lent) -> Result<Re
             Connection::open_in_memory().map_err(|error| trouble(&site, "rehearse", &error))?;
         let off = memory.pragma_update(None, "foreign_keys", false);
         off.map_err(|error| trouble(&site, "rehearse", &error))?;
-        let tried = Rehearsing { site: &site, held: Held::alone(memory), lent }.all(&files)?;
+        let list = list_of(&change.identity);
+        let tried =
+            Rehearsing { site: &site, held: Held::alone(memory), list, lent }.all(&files)?;
         return Ok(rehearsal(&tried, Duration::ZERO, 0));
     };
     let scratch = site.scratch("rehearsal")?;
@@ -56,7 +59,8 @@ pub(crate) fn rehearse(folder: &Path, change: &Change, lent: &Lent) -> Result<Re
     let copy = open_file(&scratch.path, For::Writing, LOOK)
         .and_then(|it| it.pragma_update(None, "synchronous", "OFF").map(|()| it))
         .map_err(|error| trouble(&site, "rehearse on a copy of", &error))?;
-    let tried = Rehearsing { site: &site, held: Held::alone(copy), lent }.all(&files)?;
+    let list = list_of(&change.identity);
+    let tried = Rehearsing { site: &site, held: Held::alone(copy), list, lent }.all(&files)?;
     Ok(rehearsal(&tried, copied, size))
 }
 
@@ -94,6 +98,7 @@ fn covered(change: &Change, material: &Material) -> usize {
 struct Rehearsing<'a> {
     site: &'a Site,
     held: Held,
+    list: &'a str,
     lent: &'a Lent,
 }
 
@@ -102,7 +107,13 @@ impl Rehearsing<'_> {
         self.held.connection.progress_handler(2_000, Some(self.lent.watch()));
         let before = self.contents(&BTreeSet::new())?;
         let mut touched = BTreeSet::new();
-        let mut tried = Tried::default();
+        let mut tried = Tried { empty: before.is_empty(), ..Tried::default() };
+        let unread = |error| trouble(self.site, "read a copy of", &error);
+        // A list that hive let go of, or whose first apply was taken back, has left its history, and
+        // is taken up where it was.
+        let there = self.held.history(self.list).map_err(unread)?;
+        let there = |file: &&Migration| there.iter().any(|row| row.is_of(file));
+        let files: Vec<&Migration> = files.iter().copied().filter(|it| !there(it)).collect();
         for (at, migration) in files.iter().enumerate() {
             if let Some(stopped) = self.lent.stopped() {
                 return Err(stopped);

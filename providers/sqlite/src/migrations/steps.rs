@@ -28,7 +28,8 @@ pub(crate) fn steps(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Opera
     // What does not go together is an objection, and nothing is planned.
     let Some(Ok(compared)) = compared(change) else { return Vec::new() };
     let tried = Tried::of(rehearsal);
-    let pen = Pen { change, of: &of, material: &compared.material, tried: &tried };
+    let fresh = compared.rows.is_empty() && tried.empty;
+    let pen = Pen { change, of: &of, material: &compared.material, tried: &tried, fresh };
     let mut steps = Vec::new();
     let mut covered = 0;
     match change.action {
@@ -63,6 +64,8 @@ struct Pen<'a> {
     of: &'a Fields,
     material: &'a Material,
     tried: &'a Tried,
+    /// Whether nothing is applied and nothing is there, so that no file takes anything from anybody.
+    fresh: bool,
 }
 
 impl Pen<'_> {
@@ -106,6 +109,7 @@ impl Pen<'_> {
         let mut notes = vec![migration.stage.to_string()];
         if migration.stage == Stage::Contract {
             notes.extend(migration.stage_why.iter().cloned());
+            notes.extend(self.fresh.then(|| "nothing is there that it could take".to_owned()));
         }
         if !migration.up.transactional {
             notes.push("without a transaction, statement by statement".to_owned());
@@ -129,7 +133,8 @@ impl Pen<'_> {
 
     fn way_back(&self, step: &mut Operation, migration: &Migration) {
         let goes_down = self.material.down && migration.down.script().is_some();
-        match migration.stage {
+        let stage = if self.fresh { Stage::Expand } else { migration.stage };
+        match stage {
             Stage::Expand if goes_down => {
                 step.undo = Undo::By(Box::new(self.down(migration)));
             }

@@ -4,7 +4,7 @@ use super::world::{World, declared, list, picture};
 use crate::conforms::{ONE, TWO, text};
 use hive_contract::provider::LowerScope;
 use hive_contract::{
-    Action, FailureKind, Fields, Phase, Provider, Resolution, Reversible, Undo, Value,
+    Action, FailureKind, Fields, Operation, Phase, Provider, Resolution, Reversible, Undo, Value,
 };
 use rusqlite::Connection;
 
@@ -229,6 +229,37 @@ async fn a_contract_comes_late_and_an_expand_behind_it_is_refused() {
     assert_eq!(fresh.number("SELECT count(*) FROM hive_migrations"), 4);
 }
 
+/// Its point of no return is where something can be lost, and nowhere before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_nothing_a_contract_takes_nothing() {
+    let way_back = |steps: &[Operation]| {
+        let contract = steps.iter().find(|it| it.title.starts_with("0003")).expect("a contract");
+        (contract.reversible == Reversible::Reversible, contract.phase)
+    };
+    for (there, rehearsed, reversible) in [
+        (false, true, true),
+        // Who did not look does not know.
+        (false, false, false),
+        (true, true, false),
+    ] {
+        let world = World::new();
+        let database = world.database();
+        let change = world.change(Action::Create, Some(&database), None).await;
+        world.apply(&change, None).await.well();
+        if there {
+            world.sql("CREATE TABLE of_a_person (n integer); INSERT INTO of_a_person VALUES (1)");
+        }
+        let list = world.list(&three(), "stay");
+        let change = world.change(Action::Create, Some(&list), None).await;
+        let rehearsal = match rehearsed {
+            true => Some(world.rehearse(&change).await.expect("works on a copy")),
+            false => None,
+        };
+        let steps = world.sqlite.steps(&change, rehearsal.as_ref());
+        assert_eq!(way_back(&steps), (reversible, Phase::Ready), "{steps:#?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_list_stays_or_goes_down() {
     let world = World::new();
@@ -254,7 +285,8 @@ async fn a_list_that_was_let_go_is_taken_up_where_it_was() {
     world.apply(&change, None).await.well();
     assert_eq!(world.look(&list).await.expect("reads"), None);
     let change = world.change(Action::Create, Some(&list), None).await;
-    world.apply(&change, None).await.well();
+    let tried = world.rehearse(&change).await.expect("what is applied is not tried again");
+    world.apply(&change, Some(&tried)).await.well();
     assert_eq!(world.live(&list).await.fields["count"].as_int(), Some(2));
     assert_eq!(world.number("SELECT count(*) FROM orders"), 1, "no file ran twice");
 }
