@@ -5,7 +5,6 @@ use crate::delta::Delta;
 use crate::desk::{Begun, Desk, Work};
 use crate::lock::{Hold, Lock};
 use crate::marking::{new_row, now_ms, write_mark};
-use crate::material::migration_of;
 use crate::migrating::{BACKUP, FILES, RAW, SCHEMA};
 use crate::piecewise;
 use crate::steps::DOWN;
@@ -13,7 +12,8 @@ use crate::trouble::{invalid, position, refused, state};
 use hive_contract::{Event, Failure, FailureKind, Outcome, Value};
 use hive_sql::facts::changes;
 use hive_sql::history::Applied;
-use hive_sql::{Migration, Script, Statement};
+use hive_sql::list::migration_of;
+use hive_sql::{Dialect, Migration, Script, Statement};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::Error;
@@ -32,7 +32,7 @@ impl File {
     fn read(desk: &Desk<'_>) -> Result<Self, Failure> {
         let payload = &desk.request.operation.payload;
         let number = |key: &str, usual| payload.get(key).and_then(Value::as_int).unwrap_or(usual);
-        let migration = migration_of(payload.get(FILES)).map_err(invalid)?;
+        let migration = migration_of(Dialect::Postgres, payload.get(FILES))?;
         let down = desk.request.operation.verb == DOWN;
         if down && migration.down.script().is_none() {
             return Err(invalid(format!("`{}` has no down file", migration.name)));

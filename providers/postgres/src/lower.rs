@@ -1,12 +1,12 @@
 //! Declared → this provider's terms. All validation is here.
 
-use crate::material::Material;
 use crate::{DATABASE, ENGINE, MIGRATIONS};
 use hive_contract::{
     Declared, FieldPath, Fields, Invalid, LowerScope, Lowered, Output, OutputRef, Value,
 };
-use hive_sql::Fault;
+use hive_sql::Dialect;
 use hive_sql::facts::AS_MIGRATED;
+use hive_sql::list::Material;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What of a database's fields says how it is reached.
@@ -47,7 +47,7 @@ pub(crate) fn migrations(declared: &Declared, scope: &LowerScope) -> Result<Lowe
     };
     let mut material = declared.fields.clone();
     material.remove("of");
-    let read = Material::read(&material);
+    let read = Material::read(Dialect::Postgres, &material);
     let read = match read {
         Ok(read) => Some(read),
         Err(faults) => {
@@ -172,9 +172,4 @@ fn name_of(url: &Value) -> Option<String> {
     let name = path.split('?').next()?;
     let plain = !name.is_empty() && !name.contains(['{', '%', '/']);
     plain.then(|| name.to_owned())
-}
-
-/// What is wrong with a file, as a field's.
-pub(crate) fn fault(fault: &Fault) -> Invalid {
-    Invalid { help: fault.help.clone(), ..Invalid::at("files", fault.to_string()) }
 }

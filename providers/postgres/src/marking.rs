@@ -3,7 +3,6 @@
 use crate::book::{self, Book};
 use crate::delta::Delta;
 use crate::desk::{Begun, Desk, Work, outside, text};
-use crate::material::migration_of;
 use crate::migrating::{APPLIED, FILES, RAW, TOOL};
 use crate::quote;
 use crate::session::{ASKING, Session};
@@ -12,6 +11,7 @@ use crate::trouble::{invalid, refused, state, taken};
 use hive_contract::{Failure, FailureKind, Mark, Outcome, Value};
 use hive_sql::foreign::{Refused, Row, Tool};
 use hive_sql::history::Applied;
+use hive_sql::list::migration_of;
 use hive_sql::{Dialect, FileText, Migrations};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -86,7 +86,7 @@ async fn take_over(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
     let mut raw = Vec::new();
     for one in counted {
         let one = one.as_map().ok_or_else(|| invalid("a file of the baseline is no table"))?;
-        let migration = migration_of(one.get(FILES)).map_err(invalid)?;
+        let migration = migration_of(Dialect::Postgres, one.get(FILES))?;
         files.push(FileText::new(&migration.up.file, &migration.up.text));
         files.extend(migration.down.script().map(|it| FileText::new(&it.file, &it.text)));
         raw.push(text(one, RAW)?.to_owned());
@@ -193,14 +193,35 @@ pub(crate) async fn release(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     desk.commit(*work, outcome).await
 }
 
-/// Takes the schema as it is for what the last migration left.
+/// Takes the schema as it is, and the files as they are now, for what the last migration left.
 pub(crate) async fn accept(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     let mut work = match begin(desk).await? {
         Begun::Already(outcome) => return Ok(*outcome),
         Begun::Now(work) => work,
     };
+    keep_files(desk, &mut work).await?;
     keep_schema(&mut work).await?;
     set_mark(desk, *work).await
+}
+
+/// Keeps the checksums of applied files that only say the same in other words.
+async fn keep_files(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
+    let counted = desk.request.operation.payload.get(APPLIED).and_then(Value::as_list);
+    for one in counted.unwrap_or_default() {
+        let one = one.as_map().ok_or_else(|| invalid("a file that was applied is no table"))?;
+        let migration = migration_of(Dialect::Postgres, one.get(FILES))?;
+        let file = Applied::of(&migration);
+        let row = work.book.history.iter().find(|row| row.number() == file.number()).cloned();
+        let row = row.filter(|row| row.statements == file.statements).ok_or_else(|| {
+            let what = format!("`{}` is not applied, or says something else now", file.name);
+            Failure::new(FailureKind::Moved, what)
+        })?;
+        let raw_checksum = text(one, RAW)?.to_owned();
+        let row = Applied { checksum: file.checksum, raw_checksum, ..row };
+        work.session.run("keep the checksum", &book::history_sql(&row)).await?;
+        work.book.put_history(row);
+    }
+    Ok(())
 }
 
 /// Keeps the schema that is there as the one that was left.

@@ -1,15 +1,14 @@
 //! The operations of a list of migrations: one file, one operation.
 
-use crate::material::Material;
-use crate::rehearsed::Rehearsed;
 use crate::seen::Seen;
 use crate::steps::{ACCEPT, BASELINE, DOWN, MIGRATE, RESUME, payload, release, shown};
 use hive_contract::{
-    Change, Expects, Fields, Invalid, Operation, OutputRef, Phase, Rehearsal, Retry, Reversible,
-    Undo, Value, WayBack,
+    Change, Expects, Fields, Invalid, Lowered, Operation, OutputRef, Phase, Rehearsal, Retry,
+    Reversible, Undo, Value, WayBack,
 };
-use hive_sql::history::{Pending, compare};
+use hive_sql::history::Mismatch;
 use hive_sql::lint::lint;
+use hive_sql::list::{Compared, Material, Tried, down_of, mismatched};
 use hive_sql::{Dialect, GoesOn, Migration, Stage};
 
 /// How long a file may take, in milliseconds: it may rewrite a large table.
@@ -33,7 +32,7 @@ struct Making<'a> {
     of: &'a Fields,
     material: &'a Material,
     seen: &'a Seen,
-    rehearsed: Rehearsed,
+    tried: Tried,
 }
 
 pub(crate) fn create(
@@ -41,10 +40,9 @@ pub(crate) fn create(
     of: &Fields,
     rehearsal: Option<&Rehearsal>,
 ) -> Vec<Operation> {
-    let Some(material) = change.desired.as_ref().and_then(Material::of) else { return Vec::new() };
+    let Some(material) = change.desired.as_ref().and_then(material) else { return Vec::new() };
     let seen = Seen::default();
-    let making =
-        Making { of, material: &material, seen: &seen, rehearsed: Rehearsed::of(rehearsal) };
+    let making = Making { of, material: &material, seen: &seen, tried: Tried::of(rehearsal) };
     let mut steps = vec![baseline(change, of, Some(&material))];
     let taken = material.declared_baseline().map_or(0, |it| it.files.len());
     for migration in material.migrations.list().iter().skip(taken) {
@@ -62,26 +60,42 @@ pub(crate) fn update(
     of: &Fields,
     rehearsal: Option<&Rehearsal>,
 ) -> Vec<Operation> {
-    let Some(material) = change.desired.as_ref().and_then(Material::of) else { return Vec::new() };
-    let before = change.before.as_deref().and_then(Material::of);
-    let seen = change.observed.as_ref().map(|live| Seen::of(live, before.as_ref()));
-    let seen = seen.unwrap_or_default();
-    let Ok(pending) = compare(&material.migrations, &seen.rows, material.order) else {
-        return Vec::new();
-    };
-    let making =
-        Making { of, material: &material, seen: &seen, rehearsed: Rehearsed::of(rehearsal) };
+    let before = before_of(change);
+    let seen = seen(change, before.as_ref());
+    let Some(Ok(compared)) = compared(change, &seen) else { return Vec::new() };
+    let material = &compared.material;
+    let making = Making { of, material, seen: &seen, tried: Tried::of(rehearsal) };
     let mut steps = Vec::new();
-    if !seen.drift.is_empty() {
-        steps.push(making.accept());
-    }
-    steps.extend(making.half(&pending, before.as_ref()));
+    steps.extend(making.accept(&compared));
+    steps.extend(making.half(&compared, before.as_ref()));
     if material.down {
-        steps.extend(making.beyond(&pending, before.as_ref()));
+        let whole = compared.beyond().rev().filter(|row| !row.is_half());
+        let files = whole.filter_map(|row| down_of(before.as_ref(), row));
+        steps.extend(files.map(|it| making.back(it)));
     }
-    let list = material.migrations.list();
-    steps.extend(pending.files.iter().map(|at| making.migrate(MIGRATE, &list[*at])));
+    steps.extend(compared.pending().map(|it| making.migrate(MIGRATE, it)));
     steps
+}
+
+/// The material of a lowered list.
+pub(crate) fn material(lowered: &Lowered) -> Option<Material> {
+    Material::of(Dialect::Postgres, lowered)
+}
+
+/// The recorded list.
+pub(crate) fn before_of(change: &Change) -> Option<Material> {
+    material(change.before.as_deref()?)
+}
+
+/// What is live of it.
+pub(crate) fn seen(change: &Change, before: Option<&Material>) -> Seen {
+    change.observed.as_ref().map(|live| Seen::of(live, before)).unwrap_or_default()
+}
+
+/// The files against the history; none where nothing is desired.
+pub(crate) fn compared(change: &Change, seen: &Seen) -> Option<Result<Compared, Vec<Mismatch>>> {
+    let material = material(change.desired.as_ref()?)?;
+    Some(Compared::new(material, seen.rows.clone()))
 }
 
 /// Takes the history for hive, with what counts as applied.
@@ -123,8 +137,8 @@ pub(crate) fn baseline(change: &Change, of: &Fields, material: Option<&Material>
 impl Making<'_> {
     fn migrate(&self, verb: &str, migration: &Migration) -> Operation {
         let mut payload = self.file_payload(migration);
-        let rehearsed = self.rehearsed.file(&migration.name);
-        if let Some(schema) = rehearsed.and_then(|it| it.schema.as_deref()) {
+        let tried = self.tried.file(&migration.name);
+        if let Some(schema) = tried.and_then(|it| it.schema_after.as_deref()) {
             payload.insert(SCHEMA.to_owned(), Value::text(schema));
         }
         if let Some(backup) = &self.material.backup {
@@ -137,10 +151,10 @@ impl Making<'_> {
         };
         let mut step = self.operation(verb, title, payload);
         step.phase = self.phase(migration.stage);
-        step.takes_ms = rehearsed.map(|it| it.took_ms);
+        step.takes_ms = tried.map(|it| it.took_ms);
         step.notes.push(migration.stage.to_string());
         step.notes.extend(migration.stage_why.iter().cloned());
-        step.notes.extend(rehearsed.map(|it| it.words()));
+        step.notes.extend(tried.map(|it| it.words()));
         step.notes.extend(self.findings(migration));
         self.taken_back(step, migration)
     }
@@ -157,7 +171,7 @@ impl Making<'_> {
 
     fn taken_back(&self, mut step: Operation, migration: &Migration) -> Operation {
         // Where nothing is applied and nothing is there, no file takes anything from anybody.
-        let fresh = is_fresh(self.material, self.seen) && self.rehearsed.empty;
+        let fresh = is_fresh(self.material, self.seen) && self.tried.empty;
         if migration.stage == Stage::Contract && !fresh {
             let backup = self.material.backup.as_ref();
             let (why, reversible) = match backup {
@@ -189,37 +203,24 @@ impl Making<'_> {
         let title = format!("take {} back by its down file", migration.name);
         let mut step = self.operation(DOWN, title, self.file_payload(migration));
         step.phase = self.phase(Stage::Expand);
-        step.takes_ms = self.rehearsed.file(&migration.name).map(|it| it.down_ms);
+        step.takes_ms = self.tried.file(&migration.name).and_then(|it| it.down_ms);
         step
     }
 
     /// A file that did not end goes on, or goes back where it is not wanted any more.
-    fn half(&self, pending: &Pending, before: Option<&Material>) -> Option<Operation> {
-        let half = pending.half.as_ref()?;
-        match &half.goes_on {
-            GoesOn::Resume(_) => {
-                let (_, migration) = self.material.migrations.find(&half.name)?;
-                let mut step = self.migrate(RESUME, migration);
-                step.notes.insert(0, half.words());
-                Some(step)
-            }
-            GoesOn::Down => {
-                let (_, migration) = before?.migrations.find(&half.name)?;
-                Some(self.back(migration))
-            }
-            GoesOn::Ask(_) => None,
+    fn half(&self, compared: &Compared, before: Option<&Material>) -> Option<Operation> {
+        if let Some(half) = &compared.pending.half {
+            let GoesOn::Resume(_) = half.goes_on else { return None };
+            let (_, migration) = self.material.migrations.find(&half.name)?;
+            let mut step = self.migrate(RESUME, migration);
+            step.notes.insert(0, half.words());
+            return Some(step);
         }
-    }
-
-    /// What is applied and not declared any more, newest first.
-    fn beyond(&self, pending: &Pending, before: Option<&Material>) -> Vec<Operation> {
-        let rows = pending.beyond.iter().rev().filter_map(|at| self.seen.rows.get(*at));
-        let known = |name: &str| Some(before?.migrations.find(name)?.1);
-        rows.filter(|row| !row.is_half())
-            .filter_map(|row| known(&row.name))
-            .filter(|it| it.down.script().is_some())
-            .map(|it| self.back(it))
-            .collect()
+        let half = compared.unwanted(before)?;
+        let row = compared.rows.iter().find(|row| row.name == half.name)?;
+        let mut step = self.back(down_of(before, row)?);
+        step.notes.insert(0, half.words());
+        Some(step)
     }
 
     fn back(&self, migration: &Migration) -> Operation {
@@ -233,12 +234,30 @@ impl Making<'_> {
         step.undone_by(again)
     }
 
-    /// Takes the live schema as it is.
-    fn accept(&self) -> Operation {
-        let title = "take the schema as it is now as what the last migration left";
-        let mut step = self.operation(ACCEPT, title.to_owned(), payload(self.of));
-        step.notes = self.seen.drift.iter().map(|(object, is)| format!("{object}: {is}")).collect();
-        step
+    /// Takes the live schema as it is, and files that only say the same in other words.
+    fn accept(&self, compared: &Compared) -> Option<Operation> {
+        let drift = &self.seen.drift;
+        if drift.is_empty() && compared.reworded.is_empty() {
+            return None;
+        }
+        let title = match drift.is_empty() {
+            true => "take the files as they are now",
+            false => "take the schema as it is now as what the last migration left",
+        };
+        let list = self.material.migrations.list();
+        let reworded: Vec<&Migration> = compared.reworded.iter().map(|at| &list[*at]).collect();
+        let files = reworded.iter().map(|it| {
+            let raw = Value::text(&it.up.raw_checksum);
+            Value::Map(Fields::from([(FILES.to_owned(), it.files_value()), (RAW.to_owned(), raw)]))
+        });
+        let mut payload = payload(self.of);
+        payload.insert(APPLIED.to_owned(), Value::List(files.collect()));
+        let mut step = self.operation(ACCEPT, title.to_owned(), payload);
+        step.notes = drift.iter().map(|(object, is)| format!("{object}: {is}")).collect();
+        step.notes.extend(reworded.iter().map(|it| {
+            format!("{}: only blanks or comments are other than when it was applied", it.up.file)
+        }));
+        Some(step)
     }
 
     fn operation(&self, verb: &str, title: String, payload: Fields) -> Operation {
@@ -253,7 +272,7 @@ impl Making<'_> {
         payload.insert(FILES.to_owned(), migration.files_value());
         payload.insert(RAW.to_owned(), Value::text(&migration.up.raw_checksum));
         payload.insert("lock_timeout".to_owned(), Value::Int(self.material.lock_timeout));
-        payload.insert("retries".to_owned(), Value::Int(self.material.retries));
+        payload.insert("retries".to_owned(), Value::Int(self.material.retries.into()));
         payload
     }
 
@@ -275,147 +294,23 @@ fn is_fresh(material: &Material, seen: &Seen) -> bool {
 
 /// What speaks against a list once its history is known.
 pub(crate) fn objections(change: &Change) -> Vec<Invalid> {
-    let Some(material) = change.desired.as_ref().and_then(Material::of) else { return Vec::new() };
-    let before = change.before.as_deref().and_then(Material::of);
-    let seen = change.observed.as_ref().map(|live| Seen::of(live, before.as_ref()));
-    let seen = seen.unwrap_or_default();
-    let pending = match compare(&material.migrations, &seen.rows, material.order) {
-        Ok(pending) => pending,
-        Err(mismatches) => {
-            let invalid = |it: &hive_sql::history::Mismatch| {
-                Invalid::at("files", it.to_string()).help(it.help())
-            };
-            return mismatches.iter().map(invalid).collect();
-        }
-    };
-    let mut wrong = Vec::new();
-    if let Some(half) = &pending.half {
-        match &half.goes_on {
-            GoesOn::Ask(facts) => {
-                let what = format!("{}: {}", half.words(), facts.join("; "));
-                let help =
-                    "bring the file back as it was; what ran can then go on or be taken back";
-                wrong.push(Invalid::at("files", what).help(help));
-            }
-            GoesOn::Down
-                if before.as_ref().is_none_or(|it| it.migrations.find(&half.name).is_none()) =>
-            {
-                let what = format!("{}, and its file is nowhere", half.words());
-                wrong.push(Invalid::at("files", what).help("bring the file back"));
-            }
-            GoesOn::Down | GoesOn::Resume(_) => {}
+    let before = before_of(change);
+    let seen = seen(change, before.as_ref());
+    match compared(change, &seen) {
+        None => Vec::new(),
+        Some(Err(mismatches)) => mismatched(&mismatches),
+        Some(Ok(compared)) => {
+            let fresh = is_fresh(&compared.material, &seen);
+            hive_sql::list::objections(&compared, before.as_ref(), fresh)
         }
     }
-    if material.down {
-        wrong.extend(cannot_go_down(&seen, &pending, before.as_ref()));
-    }
-    if !is_fresh(&material, &seen) {
-        wrong.extend(expand_behind_contract(&material, &pending));
-    }
-    wrong
 }
 
-fn cannot_go_down(seen: &Seen, pending: &Pending, before: Option<&Material>) -> Vec<Invalid> {
-    let mut wrong = Vec::new();
-    for row in pending.beyond.iter().filter_map(|at| seen.rows.get(*at)) {
-        let known = before.and_then(|it| it.migrations.find(&row.name));
-        let why = match known.map(|(_, it)| &it.down) {
-            Some(hive_sql::Down::Script(_)) => continue,
-            Some(hive_sql::Down::Irreversible(why)) => format!("it is irreversible: {why}"),
-            None => "no snapshot holds its down file".to_owned(),
-        };
-        let what = format!("`{}` is applied and not declared any more, and {why}", row.name);
-        let help = "restore a backup, or declare the file again";
-        wrong.push(Invalid::at("files", what).help(help));
-    }
-    wrong
-}
-
-/// No order keeps the running version alive where an expand waits behind a contract.
-fn expand_behind_contract(material: &Material, pending: &Pending) -> Option<Invalid> {
-    if material.stopped {
-        return None;
-    }
-    let list = material.migrations.list();
-    let mut contract: Option<&Migration> = None;
-    for migration in pending.files.iter().map(|at| &list[*at]) {
-        match (migration.stage, contract) {
-            (Stage::Contract, None) => contract = Some(migration),
-            (Stage::Expand, Some(first)) => {
-                let what = format!(
-                    "`{}` (expand) waits behind `{}` (contract): no order keeps the running \
-                     version alive",
-                    migration.name, first.name
-                );
-                let help = format!(
-                    "apply the release that ends with `{}` first, or say `during = \"stopped\"`",
-                    first.name
-                );
-                return Some(Invalid::at("files", what).help(help));
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The reviewer's table: which way back holds.
+/// Which ways lead back from a change.
 pub(crate) fn ways_back(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<WayBack> {
-    let Some(material) = change.desired.as_ref().and_then(Material::of) else { return Vec::new() };
-    let before = change.before.as_deref().and_then(Material::of);
-    let seen = change.observed.as_ref().map(|live| Seen::of(live, before.as_ref()));
-    let rows = seen.unwrap_or_default().rows;
-    let Ok(pending) = compare(&material.migrations, &rows, material.order) else {
-        return Vec::new();
-    };
-    let list = material.migrations.list();
-    let files: Vec<&Migration> = pending.files.iter().map(|at| &list[*at]).collect();
-    if files.is_empty() {
-        return Vec::new();
-    }
-    let rehearsed = Rehearsed::of(rehearsal);
-    vec![previous(&files), downs(&files, &rehearsed), restored(change, &material)]
-}
-
-fn previous(files: &[&Migration]) -> WayBack {
-    let contract = files.iter().find(|it| it.stage == Stage::Contract);
-    WayBack {
-        way: "previous version".to_owned(),
-        not_because: contract.map(|it| format!("it does not run on what `{}` leaves", it.name)),
-        loses: "nothing".to_owned(),
-        takes_ms: None,
-    }
-}
-
-fn downs(files: &[&Migration], rehearsed: &Rehearsed) -> WayBack {
-    let without = files.iter().find_map(|it| match &it.down {
-        hive_sql::Down::Irreversible(why) => Some(format!("`{}` is irreversible: {why}", it.name)),
-        hive_sql::Down::Script(_) => None,
-    });
-    let times: Option<Vec<u64>> =
-        files.iter().map(|it| rehearsed.file(&it.name).map(|it| it.down_ms)).collect();
-    WayBack {
-        way: "down scripts".to_owned(),
-        not_because: without,
-        loses: "what was written into what they take away".to_owned(),
-        takes_ms: times.map(|times| times.iter().sum()),
-    }
-}
-
-fn restored(change: &Change, material: &Material) -> WayBack {
-    let backup = material.backup.as_ref();
-    let newest = backup.and_then(|it| change.related.get(it)).and_then(|live| {
-        let backups = live.fields.get("backups")?.as_list()?;
-        backups.last()?.as_map()
-    });
-    let took = newest.and_then(|it| it.get("restore_ms").or(it.get("verify_ms")));
-    WayBack {
-        way: "restore".to_owned(),
-        not_because: match backup {
-            Some(_) => None,
-            None => Some("no backup of this database is declared".to_owned()),
-        },
-        loses: "what is written after the backup".to_owned(),
-        takes_ms: took.and_then(Value::as_int).and_then(|it| u64::try_from(it).ok()),
-    }
+    let seen = seen(change, before_of(change).as_ref());
+    let Some(Ok(compared)) = compared(change, &seen) else { return Vec::new() };
+    let files: Vec<&Migration> = compared.pending().collect();
+    let tried = Tried::of(rehearsal);
+    hive_sql::list::ways_back(&compared.material, &files, &tried, &change.related)
 }

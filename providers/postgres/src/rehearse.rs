@@ -7,14 +7,12 @@ use crate::desk::outside;
 use crate::dumping::check_version;
 use crate::lower::kind_of;
 use crate::marking::now_ms;
-use crate::material::Material;
 use crate::measure::Watch;
+use crate::migrating::{before_of, compared, seen};
 use crate::names;
-use crate::rehearsed::{File, Rehearsed};
 use crate::schema::Schema;
 use crate::scratch::{Scratch, fill};
 use crate::script::run_script;
-use crate::seen::Seen;
 use crate::session::Session;
 use crate::sums::Rows;
 use crate::trouble::{invalid, refused, state};
@@ -25,7 +23,8 @@ use hive_contract::{
     Action, Change, Context, Event, Failure, FailureKind, Fields, Live, Rehearsal, Value,
 };
 use hive_sql::facts::{Facts, changes, fingerprint};
-use hive_sql::history::{Applied, compare};
+use hive_sql::history::Applied;
+use hive_sql::list::{Tried, TriedFile};
 use hive_sql::manifest::{Table, differences};
 use hive_sql::{Migration, Stage, words};
 use std::collections::BTreeMap;
@@ -46,26 +45,23 @@ pub(crate) fn can(change: &Change) -> bool {
 
 /// The files that a change will apply, in order.
 fn pending(change: &Change) -> Vec<Migration> {
-    let Some(material) = change.desired.as_ref().and_then(Material::of) else { return Vec::new() };
+    let seen = seen(change, before_of(change).as_ref());
+    let Some(Ok(compared)) = compared(change, &seen) else { return Vec::new() };
+    let material = &compared.material;
     // What another tool has applied is read when its history is taken over, and not before.
     let foreign = material.baseline.as_ref().is_some_and(|it| it.tool.is_some());
     if foreign && change.action == Action::Create && material.declared_baseline().is_none() {
         return Vec::new();
     }
-    let before = change.before.as_deref().and_then(Material::of);
-    let seen = change.observed.as_ref().map(|live| Seen::of(live, before.as_ref()));
-    let rows = seen.unwrap_or_default().rows;
-    let list = material.migrations.list();
     let skip = match change.action {
         Action::Create => material.declared_baseline().map_or(0, |it| it.files.len()),
         _ => 0,
     };
-    match compare(&material.migrations, &rows, material.order) {
-        Ok(pending) if pending.half.is_none() => {
-            pending.files.iter().filter(|at| **at >= skip).map(|at| list[*at].clone()).collect()
-        }
-        _ => Vec::new(),
+    if compared.pending.half.is_some() {
+        return Vec::new();
     }
+    let files = compared.pending.files.iter().filter(|at| **at >= skip);
+    files.filter_map(|at| material.migrations.list().get(*at).cloned()).collect()
 }
 
 pub(crate) async fn rehearse(
@@ -104,18 +100,18 @@ async fn one(base: &Base, change: &Change, context: &Context<'_>) -> Result<Rehe
     Ok(told(files, kind, empty))
 }
 
-fn told(files: BTreeMap<String, File>, kind: String, empty: bool) -> Rehearsal {
+fn told(files: BTreeMap<String, TriedFile>, kind: String, empty: bool) -> Rehearsal {
     let span = |ms: u64| words::span(ms);
     let mut facts = BTreeMap::from([("tried on".to_owned(), kind)]);
     facts.insert("took".to_owned(), span(files.values().map(|it| it.took_ms).sum()));
-    let longest = files.values().map(|it| it.locked_ms).max().unwrap_or_default();
+    let longest = files.values().filter_map(|it| it.locked_ms).max().unwrap_or_default();
     facts.insert("longest lock".to_owned(), span(longest));
     let rewritten: Vec<&str> =
         files.values().flat_map(|it| it.rewritten.iter().map(String::as_str)).collect();
     if !rewritten.is_empty() {
         facts.insert("writes anew".to_owned(), rewritten.join(", "));
     }
-    Rehearsal { facts, fields: Rehearsed { files, empty }.fields() }
+    Rehearsal { facts, fields: Tried { files, empty }.fields() }
 }
 
 /// A copy of the live database.
@@ -257,7 +253,7 @@ async fn try_all(
     copy: &Copy,
     files: Vec<Migration>,
     context: &Context<'_>,
-) -> Result<BTreeMap<String, File>, Failure> {
+) -> Result<BTreeMap<String, TriedFile>, Failure> {
     let session = Session::open(&copy.scratch.url, TRYING).await?;
     let mut watch = Watch::begin(&session).await?;
     let mut moment = Moment::first(&session, copy.rows).await?;
@@ -271,7 +267,7 @@ async fn try_all(
         }
         context.event(Event::info(format!("tries {}", migration.name)));
         let mut file = up_down_up(&session, migration, &mut watch, &mut moment).await?;
-        file.schema = alike.then(|| moment.schema.fingerprint().to_owned());
+        file.schema_after = alike.then(|| moment.schema.fingerprint().to_owned());
         found.insert(migration.name.clone(), file);
     }
     Ok(found)
@@ -334,17 +330,21 @@ async fn up_down_up(
     migration: &Migration,
     watch: &mut Watch,
     moment: &mut Moment,
-) -> Result<File, Failure> {
+) -> Result<TriedFile, Failure> {
     let run = watch.run(session, &migration.up, LIMIT).await?;
     let written = run.written.as_deref();
     let rewritten = watch.rewritten(session, written).await?;
-    let mut file =
-        File { took_ms: run.took_ms, locked_ms: run.locked_ms, rewritten, ..File::default() };
+    let mut file = TriedFile {
+        took_ms: run.took_ms,
+        locked_ms: Some(run.locked_ms),
+        rewritten,
+        ..TriedFile::default()
+    };
     let up = moment.again(session, written).await?;
     let Some(down) = migration.down.script() else { return Ok(file) };
     let begun = Instant::now();
     let down_written = run_script(session, down, LIMIT).await?;
-    file.down_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    file.down_ms = u64::try_from(begun.elapsed().as_millis()).ok();
     let back = moment.again(session, down_written.as_deref()).await?;
     same(migration, &down.file, &up.then(&back), "does not take it back")?;
     let up_written = run_script(session, &migration.up, LIMIT).await?;

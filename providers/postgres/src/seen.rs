@@ -1,9 +1,9 @@
 //! What `observe` says of migrations, read again by the pure verbs.
 
-use crate::material::Material;
 use hive_contract::{Fields, Live, Value};
 use hive_sql::history::Applied;
 use hive_sql::lint::{Sizes, TableSize};
+use hive_sql::list::Material;
 use std::collections::BTreeMap;
 
 /// The history as far as a live object tells it.

@@ -204,6 +204,66 @@ async fn a_half_applied_file_goes_on_and_leaves_no_carcass() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_applied_file_that_nobody_wants_is_taken_back() {
+    use hive_contract::Provider;
+    let lab = Lab::new(Server::shared());
+    let first = list(&lab, &ONE);
+    lab.apply(Action::Create, &first, None).await.expect("applies");
+    lab.psql("INSERT INTO orders VALUES (1, 'same'), (2, 'same')");
+    let next = list(&lab, &[ONE[0], ONE[1], CONCURRENT[0], CONCURRENT[1]]);
+    lab.apply(Action::Update, &next, Some(&first)).await.expect_err("fails");
+
+    // Without its down file a person decides.
+    let change = lab.change(Action::Update, Some(&first), Some(&first)).await;
+    let wrong = format!("{:?}", lab.provider().objections(&change));
+    assert!(wrong.contains("`0002_index` is half applied: 1 of 3 statements are done"), "{wrong}");
+
+    let change = lab.change(Action::Update, Some(&first), Some(&next)).await;
+    assert!(lab.provider().objections(&change).is_empty());
+    let steps = lab.steps(&change, None);
+    assert_eq!(steps.iter().map(|it| &*it.verb).collect::<Vec<_>>(), ["down"]);
+    lab.run(&first, steps).await.expect("goes back");
+    assert_eq!(lab.psql("SELECT count(*) FROM hive.migrations WHERE number = 2"), "0");
+    let live = fields(&lab, &first).await;
+    for (field, value) in &first.fields {
+        assert_eq!(live.get(field), Some(value), "{field}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_comment_in_an_applied_file_is_taken_as_it_is() {
+    use hive_contract::Provider;
+    let lab = Lab::new(Server::shared());
+    let first = list(&lab, &ONE);
+    lab.apply(Action::Create, &first, None).await.expect("applies");
+    let said = (
+        "0001_orders.up.sql",
+        "-- who orders what\nCREATE TABLE orders (id int PRIMARY KEY, note text);",
+    );
+    let next = list(&lab, &[said, ONE[1]]);
+    let change = lab.change(Action::Update, Some(&next), Some(&first)).await;
+    assert!(lab.provider().objections(&change).is_empty());
+    let steps = lab.steps(&change, None);
+    assert_eq!(steps.iter().map(|it| &*it.verb).collect::<Vec<_>>(), ["accept"]);
+    assert!(
+        steps[0].notes[0].contains("only blanks or comments are other"),
+        "{:?}",
+        steps[0].notes
+    );
+    lab.run(&next, steps).await.expect("is taken");
+    let live = fields(&lab, &next).await;
+    for (field, value) in &next.fields {
+        assert_eq!(live.get(field), Some(value), "{field}");
+    }
+    // An edit that says something else is refused.
+    let other = ("0001_orders.up.sql", "CREATE TABLE orders (id int PRIMARY KEY, note varchar);");
+    let edited = list(&lab, &[other, ONE[1]]);
+    let change = lab.change(Action::Update, Some(&edited), Some(&next)).await;
+    let wrong = format!("{:?}", lab.provider().objections(&change));
+    assert!(wrong.contains("`0001_orders.up.sql` is applied and was edited"), "{wrong}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_history_of_another_tool_is_taken_over_as_it_is() {
     let lab = Lab::new(Server::shared());
     lab.psql(

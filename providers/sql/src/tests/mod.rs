@@ -4,6 +4,7 @@ mod backups;
 mod files;
 mod histories;
 mod lints;
+mod lists;
 mod refusals;
 mod retentions;
 mod splitting;
