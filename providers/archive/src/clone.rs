@@ -106,9 +106,8 @@ pub(crate) async fn cloned(
     let call = ["-c", "protocol.file.allow=always", "clone", "--quiet", "--mirror", "--template="];
     let mut call = git::at(scratch, &call);
     call.arg("--").arg(&file).arg(clone);
-    let answer = git::run(call).await?;
-    if !answer.status.success() {
-        return Ok(Cloned::Refused(git::refused(&answer.said).message));
+    if let Some(why) = git::verdict(&git::run(call).await?)? {
+        return Ok(Cloned::Refused(why));
     }
     wrong.extend(compared(clone, &bundle).await?);
     Ok(Cloned::Whole(wrong))
@@ -195,10 +194,7 @@ async fn compared(clone: &Path, bundle: &Bundle) -> Result<Vec<String>, Failure>
     wrong.extend(has.difference(&should).map(|one| format!("the clone has also {}", name(one))));
     // Everything that a ref leads to is there.
     let walk = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"];
-    let walked = git::run(git::of(clone, &walk)).await?;
-    if !walked.status.success() {
-        wrong.push(git::refused(&walked.said).message);
-    }
+    wrong.extend(git::verdict(&git::run(git::of(clone, &walk)).await?)?);
     Ok(wrong)
 }
 

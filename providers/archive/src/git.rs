@@ -9,6 +9,18 @@ use tokio::process::{Child, ChildStderr, Command};
 
 /// How much of what it says on its way is kept.
 const SAID: usize = 2000;
+/// What it says where the machine is short of something, and nothing is wrong with what it was
+/// given.
+const SHORT: [&str; 8] = [
+    "No space left on device",
+    "diskspace",
+    "Disk quota exceeded",
+    "File too large",
+    "Read-only file system",
+    "Cannot allocate memory",
+    "ut of memory",
+    "died of signal",
+];
 /// How much of an answer is taken.
 const ANSWER: u64 = 64 << 20;
 
@@ -110,11 +122,33 @@ pub(crate) async fn ask(command: Command) -> Result<Vec<u8>, Failure> {
     Err(refused(&answer.said))
 }
 
+/// Why it does not take what it was given; nothing where it does.
+///
+/// # Errors
+/// It did not come so far: it was killed, or the machine is short of something.
+pub(crate) fn verdict(answer: &Answer) -> Result<Option<String>, Failure> {
+    if answer.status.success() {
+        return Ok(None);
+    }
+    let failure = refused(&answer.said);
+    match (answer.status.code(), failure.kind) {
+        (Some(_), FailureKind::Invalid) => Ok(Some(failure.message)),
+        (Some(_), _) => Err(failure),
+        (None, _) => {
+            let what = format!("`git` was killed: {}", answer.status);
+            Err(Failure::new(FailureKind::Unavailable, what).retryable())
+        }
+    }
+}
+
 /// What it said before it refused.
 pub(crate) fn refused(said: &str) -> Failure {
-    let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("without a word");
+    let short = said.lines().find(|line| SHORT.iter().any(|it| line.contains(it)));
+    let kind = if short.is_some() { FailureKind::Unavailable } else { FailureKind::Invalid };
+    let line = short.or_else(|| said.lines().find(|line| !line.trim().is_empty()));
+    let line = line.unwrap_or("without a word");
     let line = line.strip_prefix("fatal: ").unwrap_or(line);
-    let mut failure = Failure::new(FailureKind::Invalid, format!("`git` refuses: {line}"));
+    let mut failure = Failure::new(kind, format!("`git` refuses: {line}"));
     failure.diagnosis = said.lines().map(str::to_owned).collect();
     failure
 }
@@ -131,4 +165,32 @@ pub(crate) async fn said_of(said: Option<ChildStderr>) -> String {
         }
     }
     String::from_utf8_lossy(&all).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    fn answer(raw: i32, said: &str) -> Answer {
+        Answer { status: ExitStatus::from_raw(raw), out: Vec::new(), said: said.to_owned() }
+    }
+
+    #[test]
+    fn a_machine_that_is_short_of_something_is_told_from_a_bundle_that_is_wrong() {
+        assert_eq!(verdict(&answer(0, "")), Ok(None));
+        let wrong = verdict(&answer(128 << 8, "fatal: pack is corrupted (SHA1 mismatch)\n"));
+        assert_eq!(wrong, Ok(Some("`git` refuses: pack is corrupted (SHA1 mismatch)".to_owned())));
+        for short in [
+            "fatal: write error: No space left on device\nfatal: index-pack failed\n",
+            "error: whatever\nfatal: sha1 file 'x' write error. Out of diskspace\n",
+            "fatal: Out of memory, malloc failed (tried to allocate 9 bytes)\n",
+            "error: index-pack died of signal 9\nfatal: index-pack failed\n",
+        ] {
+            let failure = verdict(&answer(128 << 8, short)).expect_err(short);
+            assert_eq!(failure.kind, FailureKind::Unavailable, "{short}");
+        }
+        let killed = verdict(&answer(9, "")).expect_err("was killed");
+        assert_eq!((killed.kind, killed.retryable), (FailureKind::Unavailable, true));
+    }
 }

@@ -3,6 +3,7 @@
 use crate::data::disk::Tmpfs;
 use crate::data::kills::journals;
 use crate::data::shop::Shop;
+use crate::lab::Lab;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -196,4 +197,50 @@ fn a_disk_of_data_that_is_full() {
     let data = shop.data();
     assert!(data == new || data == old, "{ran}\n{data}");
     assert_eq!(shop.leftovers(), Vec::<String>::new(), "{ran}");
+}
+
+/// The disk is full where a folder and a repository are laid out to be proven: no backup is called
+/// damaged for that.
+#[test]
+fn a_disk_that_is_full_where_files_are_proven() {
+    let lab = Lab::new(
+        "[stack]\nname = \"{name}\"\n\n\
+         [backup.files]\nfolder = \"files\"\ndestination = \"backups/files\"\n\n\
+         [backup.code]\nrepository = \"code\"\ndestination = \"backups/code\"\n",
+    );
+    // What nothing makes smaller.
+    let mut state = 1_u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[0]
+    })
+    .take(600_000)
+    .collect();
+    for folder in ["files", "code"] {
+        fs::create_dir(lab.path(folder)).expect("a folder");
+        fs::write(lab.path(folder).join("noise"), &noise).expect("writes");
+    }
+    let user = ["-c", "user.name=a", "-c", "user.email=a@example.invalid"];
+    for arguments in [&["init", "-q"][..], &["add", "."], &["commit", "-qm", "all of it"]] {
+        let mut git = Command::new("git");
+        let done = git.arg("-C").arg(lab.path("code")).args(user).args(arguments).output();
+        assert!(done.expect("git starts").status.success(), "{arguments:?}");
+    }
+    lab.expect(0, &["apply", "-y"]);
+    lab.expect(0, &["backup", "run", "-y"]);
+    let disk = Tmpfs::of(lab.path(".hive-run/_archive"), 8_000);
+    // In the copy of what was stored, and in what is made of it.
+    for (backup, free) in
+        [("backup.files", 40), ("backup.files", 400), ("backup.code", 40), ("backup.code", 1_000)]
+    {
+        disk.resize(disk.used() + free);
+        let ran = lab.hive(&["backup", "verify", backup, "-y"]);
+        assert_eq!(ran.code, 1, "{backup} with {free} kB free\n{ran}");
+        assert!(ran.all().to_lowercase().contains("space"), "{backup}, {free} kB free\n{ran}");
+        disk.resize(8_000);
+        lab.expect(0, &["backup", "list", "--check"]);
+    }
+    lab.expect(0, &["backup", "verify", "-y"]);
 }
