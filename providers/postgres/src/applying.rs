@@ -119,7 +119,7 @@ async fn once(desk: &Desk<'_>, file: &File, mut work: Work) -> Result<Tried, Fai
     let mut row = new_row(desk, &file.migration);
     row.started_ms = started_ms;
     row.before = work.book.schema.fingerprint().to_owned();
-    let delta = work.book.schema.again(&work.session).await?;
+    let delta = work.book.schema_again(&work.session).await?;
     check_rehearsed(desk, file, &work.book, &delta)?;
     finish(desk, file, &mut work, row, &delta).await?;
     let outcome = desk.outcome(&work.book);
@@ -191,7 +191,7 @@ pub(crate) async fn finish(
     let number = file.migration.number;
     if file.down {
         work.session.run(doing, &book::unhistory_sql(number)).await?;
-        work.book.history.retain(|it| it.number() != number);
+        work.book.drop_history(number);
     } else {
         let payload = &desk.request.operation.payload;
         let word = |key: &str| payload.get(key).and_then(Value::as_text).map(str::to_owned);
@@ -208,7 +208,7 @@ pub(crate) async fn finish(
     for sql in book::objects_sql(delta) {
         work.session.run("keep the schema", &sql).await?;
     }
-    delta.change(&mut work.book.objects);
+    work.book.change_objects(delta);
     let mark = desk.request.mark.clone();
     write_mark(desk, work, Some(&mark)).await
 }

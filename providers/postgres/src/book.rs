@@ -10,8 +10,10 @@ use hive_contract::{Failure, Mark, Outcome, StackMark, Token};
 use hive_sql::facts::{Facts, drift};
 use hive_sql::history::Applied;
 use hive_sql::lint::{Sizes, TableSize};
+use hive_sql::migrations::chain;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio_postgres::Error;
 
@@ -43,6 +45,15 @@ pub(crate) struct Book {
     pub(crate) objects: Facts,
     /// As they are; empty where they were not asked for.
     pub(crate) schema: Schema,
+    /// What follows from these.
+    told: OnceLock<Told>,
+}
+
+/// What takes a walk over everything.
+#[derive(Clone, Debug)]
+struct Told {
+    drift: BTreeMap<String, String>,
+    chain: String,
 }
 
 /// One mark.
@@ -116,6 +127,11 @@ impl Book {
         Ok((book, sizes))
     }
 
+    /// That of a database in which hive never was.
+    pub(crate) fn without(schema: Schema) -> Self {
+        Self { schema, ..Self::default() }
+    }
+
     /// Reads inside the transaction that is open. hive's tables must be there.
     ///
     /// # Errors
@@ -142,6 +158,7 @@ impl Book {
         if self.schema.is_quiet(session).await? {
             return Ok(self);
         }
+        self.told = OnceLock::new();
         // First the catalogue: what it looks at next time begins here, for these tables too.
         self.schema.again(session).await?;
         let doing = "read what is new in hive's own tables";
@@ -165,6 +182,7 @@ impl Book {
 
     /// Puts a row in its place, over the one of the same number.
     pub(crate) fn put_history(&mut self, row: Applied) {
+        self.told = OnceLock::new();
         let number = row.number();
         match self.history.binary_search_by_key(&number, Applied::number) {
             Ok(at) => self.history[at] = row,
@@ -172,9 +190,48 @@ impl Book {
         }
     }
 
+    /// Takes a row away.
+    pub(crate) fn drop_history(&mut self, number: u64) {
+        self.told = OnceLock::new();
+        self.history.retain(|it| it.number() != number);
+    }
+
+    /// Takes over what is other in what the last migration left.
+    pub(crate) fn change_objects(&mut self, delta: &Delta<String, String>) {
+        self.told = OnceLock::new();
+        delta.change(&mut self.objects);
+    }
+
+    /// Reads what is new in the schema, and says what is other.
+    ///
+    /// # Errors
+    /// The server refuses, or is gone.
+    pub(crate) async fn schema_again(
+        &mut self,
+        session: &Session,
+    ) -> Result<Delta<String, String>, Failure> {
+        self.told = OnceLock::new();
+        self.schema.again(session).await
+    }
+
+    fn told(&self) -> &Told {
+        self.told.get_or_init(|| {
+            let whole = self.history.iter().filter(|row| !row.is_half());
+            Told {
+                drift: drift(&self.objects, self.schema.facts()),
+                chain: chain(whole.map(|row| (row.name.as_str(), row.checksum.as_str()))),
+            }
+        })
+    }
+
     /// What is not as the last migration left it.
-    pub(crate) fn drift(&self) -> BTreeMap<String, String> {
-        drift(&self.objects, self.schema.facts())
+    pub(crate) fn drift(&self) -> &BTreeMap<String, String> {
+        &self.told().drift
+    }
+
+    /// The running hash over what is applied as a whole.
+    pub(crate) fn chain(&self) -> &str {
+        &self.told().chain
     }
 
     fn of_rows(session: &Session, rows: Result<Vec<Row>, Error>) -> Result<Self, Failure> {

@@ -181,7 +181,7 @@ async fn read_out(
 async fn book_of(holder: &Session) -> Result<Book, Failure> {
     match book::is_installed(holder).await? {
         true => Book::read(holder, Want::Schema).await,
-        false => Ok(Book { schema: schema::Schema::read(holder).await?, ..Book::default() }),
+        false => Ok(Book::without(schema::Schema::read(holder).await?)),
     }
 }
 

@@ -7,7 +7,6 @@ use crate::{ENGINE, MIGRATIONS};
 use hive_contract::{Fields, Live, Outcome, Status, Value};
 use hive_sql::facts;
 use hive_sql::history::Applied;
-use hive_sql::migrations::chain;
 use std::collections::BTreeMap;
 
 /// What a live object is made of beside the book.
@@ -20,6 +19,15 @@ pub(crate) struct Around<'a> {
 
 /// One marked resource; none where it is not marked.
 pub(crate) fn of(kind: &str, identity: &str, book: &Book, around: Around<'_>) -> Option<Live> {
+    let history = Some(seen::history_value(&book.history)).filter(|_| kind == MIGRATIONS);
+    brief(kind, identity, book, around).map(|mut live| {
+        live.fields.extend(history.map(|it| ("history".to_owned(), it)));
+        live
+    })
+}
+
+/// The same without the history, which is as long as it is.
+fn brief(kind: &str, identity: &str, book: &Book, around: Around<'_>) -> Option<Live> {
     let row = book.mark(identity)?;
     let mut live = match kind {
         MIGRATIONS => migrations(identity, book),
@@ -32,8 +40,7 @@ pub(crate) fn of(kind: &str, identity: &str, book: &Book, around: Around<'_>) ->
 
 /// As a step's outcome: constant in size, however long the history is.
 pub(crate) fn outcome(kind: &str, identity: &str, book: &Book, around: Around<'_>) -> Outcome {
-    let Some(mut live) = of(kind, identity, book, around) else { return Outcome::nothing() };
-    live.fields.remove("history");
+    let Some(mut live) = brief(kind, identity, book, around) else { return Outcome::nothing() };
     live.fields.remove("half");
     Outcome::live(live)
 }
@@ -49,12 +56,11 @@ fn migrations(identity: &str, book: &Book) -> Live {
     let whole: Vec<&Applied> = book.history.iter().filter(|row| !row.is_half()).collect();
     let head = whole.last().map_or("", |row| &row.name);
     let count = i64::try_from(whole.len()).unwrap_or(i64::MAX);
-    let links = chain(whole.iter().map(|row| (row.name.as_str(), row.checksum.as_str())));
     let half = seen::half_value(&book.history);
     // What half a file has changed is its own, and nobody's by hand.
     let drift = match half.is_some() {
         true => BTreeMap::new(),
-        false => book.drift(),
+        false => book.drift().clone(),
     };
     let mut status = match whole.last() {
         Some(row) => format!("{} applied, the newest {}", whole.len(), row.name),
@@ -70,13 +76,12 @@ fn migrations(identity: &str, book: &Book) -> Live {
     let mut fields = Fields::from([
         ("head".to_owned(), Value::text(head)),
         ("count".to_owned(), Value::Int(count)),
-        ("chain".to_owned(), Value::text(links)),
+        ("chain".to_owned(), Value::text(book.chain())),
         (
             "drift".to_owned(),
             Value::Map(drift.into_iter().map(|(key, is)| (key, Value::Text(is))).collect()),
         ),
         ("objects".to_owned(), Value::Text(objects)),
-        ("history".to_owned(), seen::history_value(&book.history)),
     ]);
     let outputs = BTreeMap::from([
         ("version".to_owned(), Value::text(head)),

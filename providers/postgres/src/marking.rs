@@ -230,7 +230,7 @@ async fn keep_schema(work: &mut Work) -> Result<(), Failure> {
     for sql in book::objects_sql(&delta) {
         work.session.run("keep the schema", &sql).await?;
     }
-    delta.change(&mut work.book.objects);
+    work.book.change_objects(&delta);
     Ok(())
 }
 
