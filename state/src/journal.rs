@@ -266,7 +266,8 @@ impl Ledger {
         let mut journals = Vec::new();
         for apply in self.store.folders(&self.layout.journals()).await? {
             if let Some(first) = first_group(self, &apply).await? {
-                journals.push(Aged { epoch: first.epoch, begun: first.begins(), apply });
+                let (begun, routine) = (first.begins(), first.is_routine());
+                journals.push(Aged { epoch: first.epoch, begun, routine, apply });
             }
         }
         journals.sort();
@@ -283,11 +284,23 @@ pub(crate) struct Aged {
     pub(crate) apply: String,
     /// Whether it says more than that it was sealed while it was empty.
     pub(crate) begun: bool,
+    /// Whether it is of a run of backups, or of a look at them: a timer makes many of these.
+    pub(crate) routine: bool,
 }
+
+/// The commands that a timer gives.
+const ROUTINE: [&str; 2] = ["backup run", "backup verify"];
 
 impl Group {
     fn begins(&self) -> bool {
         self.entries.iter().any(|entry| matches!(entry.record, Record::Opened { .. }))
+    }
+
+    fn is_routine(&self) -> bool {
+        self.entries.iter().any(|entry| match &entry.record {
+            Record::Opened { command, .. } => ROUTINE.contains(&command.as_str()),
+            _ => false,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Retention: which journals, plans and blobs go, and when.
 //!
-//! Snapshots and notes stay for ever. The journals of the newest applies stay, and so does one that
+//! Snapshots and notes stay for ever. The journals of the newest applies stay, those of the newest runs
+//! of backups apart from them, so that a timer pushes no report of an apply out; and so does one that
 //! may still be open. A plan goes only with the last journal that names it, so one that was saved
 //! and not applied yet stays; a blob goes with the last plan that names it, unless a snapshot does.
 
@@ -10,11 +11,11 @@ use crate::ledger::{Ledger, LedgerError};
 use hive_contract::Fingerprint;
 use std::collections::BTreeSet;
 
-/// How many journals are kept where nothing else is said.
+/// How many journals are kept where nothing else is said: of applies, and as many of runs of backups.
 pub const KEEP_JOURNALS: usize = 50;
 
 impl Ledger {
-    /// Removes the journals of all but the newest applies, and what only those named. For the
+    /// Removes the journals of all but the newest applies and runs of backups, and what only those named. For the
     /// holder of the lease, after head has moved. Journals that cannot be read stay.
     ///
     /// # Errors
@@ -38,12 +39,16 @@ impl Ledger {
     /// The applies whose journals are beyond the newest.
     async fn going(&self, keep_journals: usize) -> Result<Vec<String>, LedgerError> {
         let all = self.journals_by_age().await?;
-        let begun = all.iter().filter(|it| it.begun).count();
-        let mut beyond = begun.saturating_sub(keep_journals);
+        let beyond = |routine: bool| {
+            let begun = all.iter().filter(|it| it.begun && it.routine == routine).count();
+            begun.saturating_sub(keep_journals)
+        };
+        let (mut applies, mut runs) = (beyond(false), beyond(true));
         // One that was never begun says nothing: it goes once the lease does not name it.
         let journals = all.into_iter().filter(|it| {
-            let goes = !it.begun || beyond > 0;
-            beyond -= usize::from(it.begun && beyond > 0);
+            let beyond = if it.routine { &mut runs } else { &mut applies };
+            let goes = !it.begun || *beyond > 0;
+            *beyond -= usize::from(it.begun && *beyond > 0);
             goes
         });
         let lease = self.lease_now().await?;

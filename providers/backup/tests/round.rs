@@ -195,6 +195,8 @@ async fn a_dump_that_fails_or_forgets_its_end_is_no_backup() {
         Err(Failure::new(FailureKind::Unavailable, "the server went away"))
     });
     assert_eq!(failed.await.expect_err("fails").message, "the server went away");
+    let listing = repository.list(None).await.expect("lists");
+    assert!(listing.backups.is_empty(), "what is not whole is listed");
     let late = repository.publish(&order, |mut sink| async move {
         sink.send(&[1; 700_000]).await.expect("takes");
         sink.end().await.expect("ends");

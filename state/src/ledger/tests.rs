@@ -8,11 +8,17 @@ fn freeze(who: &str) -> Freeze {
 
 /// Runs one apply from lease to release, with its plan and a file that it binds.
 async fn apply(it: &Ledger, id: &str, plan: &Fingerprint) {
+    run(it, id, plan, "apply").await;
+}
+
+/// The same by another command.
+async fn run(it: &Ledger, id: &str, plan: &Fingerprint, typed: &str) {
     let lease = it.acquire(&Paused::new(), alive("me@here"), id).await.expect("is free");
     let mut journal = Journal::create(it, &lease, id).await.expect("is new");
     let mut first = opened(id);
-    if let crate::Record::Opened { plan: named, .. } = &mut first.record {
+    if let crate::Record::Opened { plan: named, command, .. } = &mut first.record {
         *named = plan.clone();
+        typed.clone_into(command);
     }
     let blob = it.save_blob(plan.as_str().as_bytes()).await.expect("keeps");
     it.save_plan(plan, &sealed::seal("plan", 1, None, &blob, false)).await.expect("keeps");
@@ -137,6 +143,20 @@ async fn the_newest_journals_stay_and_what_they_name() {
     assert_eq!(it.snapshots().await.expect("lists"), [1, 2, 3, 4, 5, 6]);
     it.verify_all().await.expect("is whole");
     it.retain(3).await.expect("has nothing to do");
+}
+
+#[tokio::test]
+async fn a_timers_runs_push_no_apply_out() {
+    let store = MemoryStore::new();
+    let it = ledger(&store);
+    apply(&it, "apply0", &plan()).await;
+    for n in 0..6 {
+        let typed = if n % 2 == 0 { "backup run" } else { "backup verify" };
+        run(&it, &format!("run{n}"), &plan(), typed).await;
+    }
+    apply(&it, "apply1", &plan()).await;
+    it.retain(2).await.expect("removes");
+    assert_eq!(it.journals().await.expect("lists"), ["apply0", "run4", "run5", "apply1"]);
 }
 
 #[tokio::test]
