@@ -19,6 +19,7 @@ mod name;
 pub mod objectives;
 mod phrase;
 mod refusal;
+pub mod restoring;
 pub mod retention;
 pub mod script;
 pub mod split;

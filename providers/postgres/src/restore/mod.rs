@@ -18,29 +18,13 @@ use crate::session::{READER, end_all};
 use crate::trouble::invalid;
 use hive_backup::{Repository, Settings};
 use hive_contract::{Failure, Outcome, Remains, Resolution};
+pub(crate) use hive_sql::restoring::{DISCARD, FILES, ID, KEY, PUT_BACK, RESTORE, SAFETY, SWAP};
 use state::Beside;
 
 /// Puts the live database aside, under another name, so that nobody can write to it.
 pub(crate) const CLOSE: &str = "close";
 /// Puts it back under its own.
 pub(crate) const REOPEN: &str = "reopen";
-/// Publishes a backup of what was put aside.
-pub(crate) const SAFETY: &str = "safety";
-/// Makes a database of the backup, beside, and proves it.
-pub(crate) const RESTORE: &str = "restore";
-/// Drops it again.
-pub(crate) const DISCARD: &str = "discard";
-/// Gives it the live one's name.
-pub(crate) const SWAP: &str = "swap";
-/// Takes that name off it again.
-pub(crate) const PUT_BACK: &str = "put-back";
-
-/// Payload: which backup.
-pub(crate) const ID: &str = "id";
-/// Payload: eight hex digits that the names of one restore share.
-pub(crate) const KEY: &str = "key";
-/// Payload: the files that an older backup is brought up to.
-pub(crate) const FILES: &str = "files";
 
 pub(crate) fn knows(verb: &str) -> bool {
     [CLOSE, REOPEN, SAFETY, RESTORE, DISCARD, SWAP, PUT_BACK].contains(&verb)

@@ -15,26 +15,9 @@ use crate::{Base, Sqlite};
 use hive_backup::{Plain, Repository, Settings};
 use hive_contract::{Context, Failure, FailureKind, Fields, Outcome, Perform, Resolution, Value};
 use hive_sql::manifest::{Kind, Manifest};
+use hive_sql::restoring::{DISCARD, FILES, ID, KEY, PUT_BACK, RESTORE, SAFETY, SWAP};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A published backup of what is about to be replaced.
-pub(crate) const SAFETY: &str = "safety";
-/// The backup, restored beside the database, brought up and proven.
-pub(crate) const RESTORE: &str = "restore";
-/// Takes what was restored beside away.
-pub(crate) const DISCARD: &str = "discard";
-/// What was restored becomes the content of the database.
-pub(crate) const SWAP: &str = "swap";
-/// The safety copy becomes the content of the database again.
-pub(crate) const PUT_BACK: &str = "put-back";
-
-/// Payload: the backup's id.
-pub(crate) const ID: &str = "id";
-/// Payload: what belongs to one restore, by this name.
-pub(crate) const KEY: &str = "key";
-/// Payload: the files of the migrations up to which the backup is brought.
-pub(crate) const FILES: &str = "files";
 
 /// Whether a verb is one of these.
 pub(crate) fn knows(verb: &str) -> bool {

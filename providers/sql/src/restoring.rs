@@ -1,0 +1,118 @@
+//! What a run that restores a database asks, and the operations that every engine makes of it.
+
+use crate::Dialect;
+use hive_contract::{
+    Change, Expects, Fields, Fingerprint, Invalid, Operation, Phase, Retry, Undo, Value,
+};
+
+/// A published backup of what is about to be replaced.
+pub const SAFETY: &str = "safety";
+/// The backup, restored beside the database, brought up and proven.
+pub const RESTORE: &str = "restore";
+/// Takes what was restored beside away.
+pub const DISCARD: &str = "discard";
+/// What was restored becomes the database.
+pub const SWAP: &str = "swap";
+/// What was there before becomes the database again.
+pub const PUT_BACK: &str = "put-back";
+
+/// Payload: the database's declared fields.
+pub const OF: &str = "of";
+/// Payload: the backup's id.
+pub const ID: &str = "id";
+/// Payload: eight hex digits by which what belongs to one restore is found.
+pub const KEY: &str = "key";
+/// Payload: the files of the migrations up to which the backup is brought.
+pub const FILES: &str = "files";
+
+/// A restore may take as long as its data needs, in milliseconds.
+const LIMIT_MS: u64 = 24 * 3_600_000;
+
+/// One restore that is asked for.
+#[derive(Clone, Debug)]
+pub struct Restoring<'a> {
+    run: &'a Fields,
+    of: Fields,
+    /// How the place of the backups is reached.
+    place: Fields,
+    retry: Retry,
+    /// Which backup.
+    pub id: String,
+    /// Eight hex digits of its own.
+    pub key: String,
+    /// Whether a safety copy of what is replaced is asked for.
+    pub safety: bool,
+    /// Whether there is something that is replaced.
+    pub replaces: bool,
+}
+
+impl<'a> Restoring<'a> {
+    /// Of a run; none where it asks for something else. `of` is how the database is reached.
+    pub fn of(change: &'a Change, of: Fields, retry: Retry) -> Option<Self> {
+        let run = change.run.as_ref().filter(|run| is_restore(run))?;
+        let backup = run.get("backup")?.as_map()?;
+        let reach = ["destination", "s3", "encrypt"].iter();
+        let reach = reach.filter_map(|key| Some(((*key).to_owned(), backup.get(*key)?.clone())));
+        let id = run.get(ID)?.as_text()?.to_owned();
+        let now = run.get("now_ms").and_then(Value::as_int).unwrap_or_default();
+        let token = change.observed.as_ref().and_then(|live| live.token.as_ref());
+        let key = Fingerprint::of(&(&change.identity, &id, now, token)).short().to_owned();
+        Some(Self {
+            run,
+            of,
+            place: reach.collect(),
+            retry,
+            id,
+            key,
+            safety: run.get(SAFETY).and_then(Value::as_bool).unwrap_or(true),
+            replaces: change.observed.is_some(),
+        })
+    }
+
+    /// One operation, done while nobody uses the database; `reaching` says whether it needs the
+    /// backup.
+    pub fn operation(&self, verb: &str, title: String, reaching: bool) -> Operation {
+        let mut payload = Fields::from([
+            (OF.to_owned(), Value::Map(self.of.clone())),
+            (KEY.to_owned(), Value::text(&self.key)),
+        ]);
+        if reaching {
+            payload.extend(self.place.clone());
+            payload.insert(ID.to_owned(), Value::text(&self.id));
+        }
+        let expects = if self.replaces { Expects::Content } else { Expects::Absent };
+        let mut step = Operation::new(verb, title, expects, payload);
+        step.phase = Phase::Stopped;
+        step.deadline_ms = LIMIT_MS;
+        step.retry = self.retry;
+        step
+    }
+
+    /// The safety copy.
+    pub fn safety(&self, title: String) -> Operation {
+        let mut step = self.operation(SAFETY, title, true);
+        step.notes.push("nothing is restored before this is published".to_owned());
+        // A backup more does no harm.
+        step.undo = Undo::Nothing;
+        step
+    }
+
+    /// The backup beside what is called `shown`.
+    pub fn restore(&self, shown: &str) -> Operation {
+        let title = format!("restore {} beside {shown}, and prove it", self.id);
+        let mut step = self.operation(RESTORE, title, true);
+        step.payload.extend(self.run.get(FILES).map(|it| (FILES.to_owned(), it.clone())));
+        let title = "take away what was restored beside".to_owned();
+        step.undone_by(self.operation(DISCARD, title, false))
+    }
+}
+
+/// What speaks against a restore: files that make no list.
+pub fn objections(dialect: Dialect, change: &Change) -> Vec<Invalid> {
+    let Some(run) = change.run.as_ref().filter(|run| is_restore(run)) else { return Vec::new() };
+    crate::file::objections(dialect, run.get(FILES))
+}
+
+fn is_restore(run: &Fields) -> bool {
+    run.get("verb").and_then(Value::as_text) == Some(RESTORE)
+}
