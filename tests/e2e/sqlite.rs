@@ -2,7 +2,7 @@
 
 use crate::data::kills::{self, Reference, Victim};
 use crate::data::shop::Shop;
-use crate::data::{pairs, promises, quiet, rebuilds};
+use crate::data::{cancels, pairs, promises, quiet, rebuilds};
 use std::fs;
 
 /// A test of the same name whose body holds on every engine.
@@ -32,6 +32,16 @@ on_sqlite! {
     p5_a_rollback_by_down_scripts_loses_no_row
     p6_an_encrypted_backup_shows_no_row_and_no_key
     p8_every_way_ends_with_an_empty_plan
+}
+
+#[test]
+fn a_backup_that_is_interrupted_is_none_or_whole() {
+    cancels::a_backup_that_is_interrupted_is_none_or_whole(Shop::sqlite());
+}
+
+#[test]
+fn a_migration_that_is_interrupted_leaves_nothing() {
+    cancels::a_migration_that_is_interrupted_leaves_nothing(Shop::sqlite());
 }
 
 #[test]
