@@ -72,12 +72,13 @@ pub fn decide(
 ) -> Vec<Decision> {
     let mut all: Vec<&Kept> = backups.iter().collect();
     all.sort_by(|a, b| (a.finished_ms, &a.id).cmp(&(b.finished_ms, &b.id)));
-    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut keep = |one: &'_ str, why: String| {
+    let mut reasons: BTreeMap<&str, Vec<(Rule, String)>> = BTreeMap::new();
+    // A rule says it once: what it says of a narrower set is the same again.
+    let mut keep = |one: &'_ str, rule: Rule, why: String| {
         if let Some(known) = all.iter().find(|kept| kept.id == one) {
             let list = reasons.entry(known.id.as_str()).or_default();
-            if !list.contains(&why) {
-                list.push(why);
+            if list.iter().all(|(said, _)| *said != rule) {
+                list.push((rule, why));
             }
         }
     };
@@ -85,20 +86,20 @@ pub fn decide(
         all.iter().copied().filter(|one| one.whole && one.finished_ms <= now_ms).collect();
     for one in &all {
         if one.finished_ms > now_ms {
-            keep(&one.id, "it is of the future: a clock is wrong".to_owned());
+            keep(&one.id, Rule::Future, "it is of the future: a clock is wrong".to_owned());
         }
         if pins.contains(&one.id) {
-            keep(&one.id, "pinned: a snapshot or a way back needs it".to_owned());
+            keep(&one.id, Rule::Pinned, "a snapshot or a way back needs it".to_owned());
         }
     }
     let good: Vec<&Kept> = counted.iter().copied().filter(|one| !one.shrunk).collect();
     let verified: Vec<&Kept> = counted.iter().copied().filter(|one| one.verified).collect();
     let both: Vec<&Kept> = verified.iter().copied().filter(|one| !one.shrunk).collect();
     let sets =
-        [(&counted, ""), (&good, "unshrunken "), (&verified, "verified "), (&both, "verified ")];
+        [(&counted, ""), (&good, " of full size"), (&verified, " verified"), (&both, " verified")];
     for (set, name) in sets {
-        for (id, why) in ruled(policy, set, name) {
-            keep(&id, why);
+        for (id, rule, why) in ruled(policy, set, name) {
+            keep(&id, rule, why);
         }
     }
     if policy.is_empty() || verified.is_empty() {
@@ -108,14 +109,15 @@ pub fn decide(
             "no backup is verified, so nothing may go"
         };
         for one in &all {
-            keep(&one.id, why.to_owned());
+            keep(&one.id, Rule::All, why.to_owned());
         }
     }
     all.iter().map(|one| decision(one, reasons.remove(one.id.as_str()), now_ms)).collect()
 }
 
-fn decision(one: &Kept, reasons: Option<Vec<String>>, now_ms: i64) -> Decision {
+fn decision(one: &Kept, reasons: Option<Vec<(Rule, String)>>, now_ms: i64) -> Decision {
     let keep = reasons.is_some();
+    let reasons = reasons.map(|list| list.into_iter().map(|(_, why)| why).collect());
     let reasons = reasons.unwrap_or_else(|| {
         let age = words::span(u64::try_from(now_ms - one.finished_ms).unwrap_or(0));
         let mut why = vec![format!("{age} old, and no rule keeps it")];
@@ -127,22 +129,36 @@ fn decision(one: &Kept, reasons: Option<Vec<String>>, now_ms: i64) -> Decision {
     Decision { id: one.id.clone(), keep, reasons }
 }
 
+/// Whose reason it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    Future,
+    Pinned,
+    /// Also the newest alone, whatever the policy says.
+    Minimum,
+    Within,
+    Every(Period),
+    All,
+}
+
 /// What the rules keep of a set that is sorted by time, oldest first.
-fn ruled(policy: &Policy, set: &[&Kept], name: &str) -> Vec<(String, String)> {
+fn ruled(policy: &Policy, set: &[&Kept], name: &str) -> Vec<(String, Rule, String)> {
     let mut kept = Vec::new();
     let Some(newest) = set.last() else { return kept };
-    kept.push((newest.id.clone(), format!("the newest {name}one")));
+    kept.push((newest.id.clone(), Rule::Minimum, format!("the newest{name}")));
     for one in set.iter().rev().take(usize::try_from(policy.minimum).unwrap_or(usize::MAX)) {
-        kept.push((one.id.clone(), format!("among the newest {} {name}ones", policy.minimum)));
+        let why = format!("one of the newest {}{name}", policy.minimum);
+        kept.push((one.id.clone(), Rule::Minimum, why));
     }
     if let Some(within) = policy.within_ms {
         let edge = newest.finished_ms.saturating_sub(i64::try_from(within).unwrap_or(i64::MAX));
         for one in set.iter().filter(|one| one.finished_ms >= edge) {
-            kept.push((one.id.clone(), format!("within {}", words::span(within))));
+            kept.push((one.id.clone(), Rule::Within, format!("within {}", words::span(within))));
         }
         // The window begins with what was there before it.
         if let Some(one) = set.iter().rev().find(|one| one.finished_ms < edge) {
-            kept.push((one.id.clone(), format!("the newest {name}one before the window")));
+            let why = format!("the newest{name} before the last {}", words::span(within));
+            kept.push((one.id.clone(), Rule::Within, why));
         }
     }
     let periods = [
@@ -158,14 +174,15 @@ fn ruled(policy: &Policy, set: &[&Kept], name: &str) -> Vec<(String, String)> {
                 break;
             }
             if seen.insert(period.of(one.finished_ms)) {
-                kept.push((one.id.clone(), format!("{word} {} of {count}", seen.len())));
+                let why = format!("{word} {} of {count}", seen.len());
+                kept.push((one.id.clone(), Rule::Every(period), why));
             }
         }
     }
     kept
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Period {
     Day,
     Week,
