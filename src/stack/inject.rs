@@ -134,17 +134,23 @@ fn migrations_of(resources: &Resources, checker: &mut Checker<'_>) -> BTreeMap<A
     lists
 }
 
-/// A backup is made before its database is migrated: of several the first by name.
+/// A backup is made before its database is migrated: of several the first by name. Where its place
+/// is goes along, as a rehearsal may restore what lies there.
 fn backups_before(resources: &mut Resources, checker: &mut Checker<'_>) {
-    let mut backups: BTreeMap<Address, Address> = BTreeMap::new();
+    let mut backups: BTreeMap<Address, (Address, Fields)> = BTreeMap::new();
     for declared in of_kind(resources, "backup") {
         if let Some(database) = database_of(declared) {
-            backups.entry(database).or_insert_with(|| declared.address.clone());
+            let reach = ["destination", "s3", "encrypt"].into_iter();
+            let reach = reach.filter_map(|it| declared.fields.get_key_value(it));
+            let place = reach.map(|(key, value)| (key.clone(), value.clone())).collect();
+            backups.entry(database).or_insert_with(|| (declared.address.clone(), place));
         }
     }
     for declared in resources.values_mut().filter(|it| it.address.kind() == "migrations") {
-        let Some(backup) = database_of(declared).and_then(|it| backups.get(&it)) else { continue };
+        let backup = database_of(declared).and_then(|it| backups.get(&it));
+        let Some((backup, place)) = backup else { continue };
         declared.fields.insert("backup".to_owned(), Value::text(backup.to_string()));
+        declared.fields.insert("place".to_owned(), Value::Map(place.clone()));
         edge(declared, backup, &["database"], checker);
     }
 }

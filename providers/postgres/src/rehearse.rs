@@ -19,9 +19,7 @@ use crate::trouble::{invalid, refused, state};
 use crate::url::Url;
 use crate::{Base, MIGRATIONS, tools};
 use hive_backup::Settings;
-use hive_contract::{
-    Action, Change, Context, Event, Failure, FailureKind, Fields, Live, Rehearsal, Value,
-};
+use hive_contract::{Action, Change, Context, Event, Failure, FailureKind, Live, Rehearsal, Value};
 use hive_sql::facts::{Facts, changes, fingerprint};
 use hive_sql::history::Applied;
 use hive_sql::list::{Tried, TriedFile};
@@ -34,6 +32,8 @@ use tokio::time::Instant;
 
 /// What sessions of a rehearsal are called.
 const TRYING: &str = "hive rehearsal";
+/// Material: how the place of the list's backup is reached.
+const PLACE: &str = "place";
 /// How long one statement may take on a copy.
 const LIMIT: Duration = Duration::from_secs(6 * 3_600);
 
@@ -146,7 +146,7 @@ impl Copy {
         };
         let (live, applied) = (book.schema.into_facts(), book.history);
         for backup in change.related.values() {
-            match of_backup(base, url, &name, backup, &live, context).await {
+            match of_backup(base, url, &name, (change, backup), &live, context).await {
                 Ok(Some((scratch, id))) => {
                     let kind = format!("the backup {id}, restored");
                     return Ok(Self { scratch, kind, rows: true, live: Some(live), applied });
@@ -179,14 +179,13 @@ async fn of_backup(
     base: &Base,
     url: &Url,
     name: &str,
-    backup: &Live,
+    (change, backup): (&Change, &Live),
     live: &Facts,
     context: &Context<'_>,
 ) -> Result<Option<(Scratch, String)>, Failure> {
-    let Some(destination) = backup.fields.get("destination") else { return Ok(None) };
-    if backup.fields.get("encrypted").and_then(Value::as_bool) == Some(true) {
-        return Ok(None);
-    }
+    let material = change.desired.as_ref().map(|it| &it.material);
+    let place = material.and_then(|it| it.get(PLACE)).and_then(Value::as_map);
+    let Some(place) = place else { return Ok(None) };
     let proven = backup.fields.get("backups").and_then(Value::as_list).and_then(|all| {
         let proven = all.iter().rev().filter_map(Value::as_map).find(|it| {
             it.contains_key("verified_ms") && it.get("ok").and_then(Value::as_bool) == Some(true)
@@ -194,8 +193,7 @@ async fn of_backup(
         Some(proven?.get("id")?.as_text()?.to_owned())
     });
     let Some(id) = proven else { return Ok(None) };
-    let place = Fields::from([("destination".to_owned(), destination.clone())]);
-    let repository = Settings::read(&place)?.connect(&base.folder, context.secrets).await?;
+    let repository = Settings::read(place)?.connect(&base.folder, context.secrets).await?;
     let manifest = repository.manifest(&id).await?;
     let schema = manifest.schema.as_ref().map(|it| it.fingerprint.as_str());
     if schema != Some(fingerprint(live).as_str()) {

@@ -76,6 +76,7 @@ fn migrations_hold_their_database_their_backup_and_the_text_of_every_file() {
         "of": { "engine": "sqlite", "path": "data/shop.db", "create": false },
         "during": "running", "order": "linear", "lock_timeout": 10000, "retries": 5,
         "undo": "stay", "backup": "backup.nightly",
+        "place": { "destination": "backups/main" },
         "files": [
             { "name": "0001_orders.down.sql", "text": "DROP TABLE orders;\n" },
             { "name": "0001_orders.up.sql", "text": "CREATE TABLE orders (id integer);\r\n" },

@@ -7,6 +7,7 @@ mod django;
 mod hiver;
 mod killed;
 mod postgres;
+mod rehearsed;
 mod s3;
 mod tls;
 mod unwilling;

@@ -15,7 +15,7 @@ fn untouched(shop: &Shop) {
 }
 
 /// A session that holds something, until it is killed.
-fn session(shop: &Shop, sql: &str) -> Child {
+pub(super) fn session(shop: &Shop, sql: &str) -> Child {
     let mut command = shop.with_server(|server, name| server.psql_command(name));
     command
         .args(["-c", &format!("{sql}; SELECT pg_sleep(600)")])
@@ -26,7 +26,7 @@ fn session(shop: &Shop, sql: &str) -> Child {
 }
 
 /// Ends such a session: the server does not look whether its client is there still.
-fn end(shop: &Shop, mut child: Child) {
+pub(super) fn end(shop: &Shop, mut child: Child) {
     shop.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE datname = current_database() AND query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()",

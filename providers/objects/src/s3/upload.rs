@@ -56,9 +56,9 @@ impl Part {
 }
 
 /// An upload that is given up unless it is completed, also where its caller is dropped.
-struct Upload<'a> {
-    bucket: &'a Bucket,
-    key: &'a str,
+struct Upload {
+    bucket: Bucket,
+    key: String,
     id: String,
     ended: bool,
 }
@@ -98,20 +98,24 @@ async fn put_whole(bucket: &Bucket, key: &str, part: Part) -> Result<u64, Failur
     }
 }
 
-impl<'a> Upload<'a> {
-    async fn begin(bucket: &'a Bucket, key: &'a str) -> Result<Self, Failure> {
-        let begun = bucket
-            .0
-            .client
-            .create_multipart_upload()
-            .bucket(&bucket.0.bucket)
-            .key(bucket.full(key))
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .send()
-            .await
-            .map_err(|error| failed("write", &bucket.name(key), &error))?;
-        let id = begun.upload_id().unwrap_or_default().to_owned();
-        Ok(Self { bucket, key, id, ended: false })
+impl Upload {
+    /// A task of its own: where the caller is dropped before the answer is there, nobody else knows
+    /// the id, and the upload is given up as its task ends.
+    async fn begin(bucket: &Bucket, key: &str) -> Result<Self, Failure> {
+        let (bucket, key) = (bucket.clone(), key.to_owned());
+        let name = bucket.name(&key);
+        let begun = tokio::spawn(async move {
+            let begin = bucket.0.client.create_multipart_upload().bucket(&bucket.0.bucket);
+            let begin = begin.key(bucket.full(&key));
+            let begun = begin.checksum_algorithm(ChecksumAlgorithm::Crc32).send().await;
+            let begun = begun.map_err(|error| failed("write", &bucket.name(&key), &error))?;
+            let id = begun.upload_id().unwrap_or_default().to_owned();
+            Ok(Self { bucket, key, id, ended: false })
+        });
+        begun.await.unwrap_or_else(|error| {
+            let message = format!("`{name}` cannot be written: {error}");
+            Err(Failure::new(FailureKind::Unavailable, message))
+        })
     }
 
     /// Sends one part while the next one is read.
@@ -133,7 +137,7 @@ impl<'a> Upload<'a> {
                 let message = format!("`{}` is too large for one object", self.name());
                 return Err(Failure::new(FailureKind::Invalid, message));
             }
-            let next = fill(reader, sizes.of(number + 1), sizes, self.key);
+            let next = fill(reader, sizes.of(number + 1), sizes, &self.key);
             let (sent, next) = tokio::join!(self.send(number, part), next);
             done.push(sent?);
             part = next?;
@@ -166,7 +170,7 @@ impl<'a> Upload<'a> {
             .client
             .upload_part()
             .bucket(&inner.bucket)
-            .key(self.bucket.full(self.key))
+            .key(self.bucket.full(&self.key))
             .upload_id(&self.id)
             .part_number(number)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
@@ -190,7 +194,7 @@ impl<'a> Upload<'a> {
             .client
             .complete_multipart_upload()
             .bucket(&inner.bucket)
-            .key(self.bucket.full(self.key))
+            .key(self.bucket.full(&self.key))
             .upload_id(&self.id)
             .multipart_upload(parts)
             .if_none_match("*")
@@ -208,13 +212,13 @@ impl<'a> Upload<'a> {
         };
         // The answer to the completing call before this one may have been lost.
         if matches!(error.code(), Some("NoSuchUpload")) || status(&error) == Some(412) {
-            let there = self.bucket.head(self.key).await?.map(|it| it.size);
+            let there = self.bucket.head(&self.key).await?.map(|it| it.size);
             if error.code() == Some("NoSuchUpload") && there == Some(size) {
                 self.ended = true;
                 return Ok(());
             }
             if there.is_some() {
-                let failure = taken(self.bucket, self.key);
+                let failure = taken(&self.bucket, &self.key);
                 self.abort().await;
                 return Err(failure);
             }
@@ -226,21 +230,21 @@ impl<'a> Upload<'a> {
 
     async fn abort(mut self) {
         self.ended = true;
-        abort(self.bucket, self.key, &self.id).await;
+        abort(&self.bucket, &self.key, &self.id).await;
     }
 
     fn name(&self) -> String {
-        self.bucket.name(self.key)
+        self.bucket.name(&self.key)
     }
 }
 
-impl Drop for Upload<'_> {
+impl Drop for Upload {
     fn drop(&mut self) {
         if self.ended {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (bucket, key, id) = (self.bucket.clone(), self.key.to_owned(), self.id.clone());
+        let (bucket, key, id) = (self.bucket.clone(), self.key.clone(), self.id.clone());
         runtime.spawn(async move { abort(&bucket, &key, &id).await });
     }
 }

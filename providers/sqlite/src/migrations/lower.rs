@@ -9,7 +9,7 @@ use hive_sql::list::Material;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "database",
     "of",
     "files",
@@ -20,6 +20,7 @@ const KEYS: [&str; 11] = [
     "undo",
     "baseline",
     "backup",
+    "place",
     "path",
 ];
 

@@ -138,7 +138,7 @@ async fn an_upload_that_is_dropped_is_given_up() {
             }
         } => {}
     }
-    for _ in 0..100 {
+    for _ in 0..500 {
         if minio.open_uploads().is_empty() {
             break;
         }
