@@ -161,8 +161,9 @@ async fn a_pooler_that_breaks_sessions_is_refused_and_passed_by() {
     assert_eq!(failure.kind, FailureKind::Invalid);
     assert!(failure.message.contains("pooler"), "{failure}");
     assert!(failure.diagnosis[0].contains("`direct_url`"), "{failure:?}");
-    let locks =
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1751742053";
+    let locks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                 WHERE d.datname = current_database() AND locktype = 'advisory' \
+                 AND classid = 1751742053";
     assert_eq!(lab.psql(locks), "0", "no lock is left behind in the pool");
     of.insert("direct_url".to_owned(), straight);
     ends(&of).await.expect("goes past the pooler");
