@@ -5,6 +5,7 @@ use super::check::Checker;
 use super::cycle::visit;
 use super::tree::{Is, Table};
 use hive_contract::{Address, Declared, Fields, Value};
+use hive_sql::restoring::place_of;
 use std::collections::{BTreeMap, BTreeSet};
 
 type Resources = BTreeMap<Address, Declared>;
@@ -140,10 +141,8 @@ fn backups_before(resources: &mut Resources, checker: &mut Checker<'_>) {
     let mut backups: BTreeMap<Address, (Address, Fields)> = BTreeMap::new();
     for declared in of_kind(resources, "backup") {
         if let Some(database) = database_of(declared) {
-            let reach = ["destination", "s3", "encrypt"].into_iter();
-            let reach = reach.filter_map(|it| declared.fields.get_key_value(it));
-            let place = reach.map(|(key, value)| (key.clone(), value.clone())).collect();
-            backups.entry(database).or_insert_with(|| (declared.address.clone(), place));
+            let own = || (declared.address.clone(), place_of(&declared.fields));
+            backups.entry(database).or_insert_with(own);
         }
     }
     for declared in resources.values_mut().filter(|it| it.address.kind() == "migrations") {

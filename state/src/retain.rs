@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 pub const KEEP_JOURNALS: usize = 50;
 
 impl Ledger {
-    /// Removes the journals of all but the newest applies and runs of backups, and what only those named. For the
-    /// holder of the lease, after head has moved. Journals that cannot be read stay.
+    /// Removes the journals of all but the newest applies and runs of backups, and what only those
+    /// named. For the holder of the lease, after head has moved. Journals that cannot be read stay.
     ///
     /// # Errors
     /// Something cannot be read or removed. What is left is whole; the next call goes on.

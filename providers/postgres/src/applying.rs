@@ -7,8 +7,9 @@ use crate::lock::{Hold, Lock};
 use crate::marking::{new_row, now_ms, write_mark};
 use crate::migrating::{BACKUP, FILES, RAW, SCHEMA};
 use crate::piecewise;
+use crate::script::line_of;
 use crate::steps::DOWN;
-use crate::trouble::{invalid, position, refused, state};
+use crate::trouble::{invalid, refused, state};
 use hive_contract::{Event, Failure, FailureKind, Outcome, Value};
 use hive_sql::facts::changes;
 use hive_sql::history::Applied;
@@ -227,9 +228,7 @@ pub(crate) fn said(
     error: &Error,
 ) -> Failure {
     let script = file.script();
-    let before = position(error).map_or(0, |it| usize::try_from(it).unwrap_or(0).saturating_sub(1));
-    let lines = statement.text.chars().take(before).filter(|it| *it == '\n').count();
-    let line = statement.line + u32::try_from(lines).unwrap_or_default();
+    let line = line_of(statement, error);
     let mut failure = refused(&desk.url.spot, &format!("run {}:{line}", script.file), error);
     let first = statement.text.lines().next().unwrap_or_default();
     let shown: String = first.chars().take(160).collect();

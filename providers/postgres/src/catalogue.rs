@@ -162,18 +162,12 @@ impl Catalogue {
     /// The server refuses, or is gone.
     pub(crate) async fn again(&mut self, session: &Session) -> Result<(Touched, bool), Failure> {
         let seen = Seen::look(session, Some(self.horizon)).await?;
-        let mut touched = BTreeSet::new();
-        let mut all = seen.roles != self.roles;
-        let mut settings = false;
+        let mut other = Other { all: seen.roles != self.roles, ..Other::default() };
         let mut recent = BTreeSet::new();
         for (table, row) in seen.recent() {
             let key = key(&row[1..])?;
             if !self.recent.contains(&row) {
-                match (table.letter, table.of) {
-                    (SETTINGS, _) => settings = true,
-                    (_, ALL) => all = true,
-                    (_, sort) => drop(touched.insert((sort, key.0))),
-                }
+                other.add(table, key.0);
             }
             if table.counted {
                 self.known.entry(table.letter).or_default().insert(key);
@@ -188,18 +182,33 @@ impl Catalogue {
             let rows = session.rows("list the catalogue", &listing(Some(table)), READING).await?;
             let now = listed(rows.first().and_then(|it| it.text(1)).unwrap_or_default())?;
             for gone in before.difference(&now) {
-                match (table.letter, table.of) {
-                    (SETTINGS, _) => settings = true,
-                    (_, ALL) => all = true,
-                    (_, sort) => drop(touched.insert((sort, gone.0))),
-                }
+                other.add(table, gone.0);
             }
             *before = now;
         }
         (self.horizon, self.recent, self.roles) = (seen.horizon, recent, seen.roles);
         self.next = seen.next;
-        let touched = if all { Touched::All } else { Touched::These(touched) };
-        Ok((touched, settings))
+        let touched = if other.all { Touched::All } else { Touched::These(other.touched) };
+        Ok((touched, other.settings))
+    }
+}
+
+/// What is found to be other on the way.
+#[derive(Default)]
+struct Other {
+    touched: BTreeSet<Owner>,
+    all: bool,
+    settings: bool,
+}
+
+impl Other {
+    /// A row of this table, of the object of this number, was written or went away.
+    fn add(&mut self, table: &Table, number: u32) {
+        match (table.letter, table.of) {
+            (SETTINGS, _) => self.settings = true,
+            (_, ALL) => self.all = true,
+            (_, sort) => drop(self.touched.insert((sort, number))),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! A script on a scratch database.
+//! A script on a scratch database, and where in its file one is refused.
 
 use crate::session::Session;
 use crate::trouble::{position, refused};
 use hive_contract::Failure;
-use hive_sql::Script;
+use hive_sql::{Script, Statement};
 use std::time::Duration;
+use tokio_postgres::Error;
 
 /// Runs a script on a scratch database, statement by statement, each alone where the file says so.
 /// Gives the tables that it may have written to, by their numbers; none where that is not known.
@@ -25,18 +26,20 @@ pub(crate) async fn run_script(
             Ok(_) => continue,
             Err(error) => error,
         };
-        let lines = position(&failed).map_or(0, |it| {
-            let before = usize::try_from(it).unwrap_or(0).saturating_sub(1);
-            statement.text.chars().take(before).filter(|it| *it == '\n').count()
-        });
-        let line = statement.line + u32::try_from(lines).unwrap_or_default();
-        let doing = format!("try {}:{line}", script.file);
+        let doing = format!("try {}:{}", script.file, line_of(statement, &failed));
         return Err(refused(session.spot(), &doing, &failed));
     }
     match script.transactional {
         true => commit_script(session, &doing, limit).await.map(Some),
         false => Ok(None),
     }
+}
+
+/// The line of the file that a refusal is about.
+pub(crate) fn line_of(statement: &Statement, error: &Error) -> u32 {
+    let before = position(error).map_or(0, |it| usize::try_from(it).unwrap_or(0).saturating_sub(1));
+    let lines = statement.text.chars().take(before).filter(|it| *it == '\n').count();
+    statement.line + u32::try_from(lines).unwrap_or_default()
 }
 
 /// Ends a script's transaction. Whoever writes to a table holds a lock on it until then.

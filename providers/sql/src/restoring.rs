@@ -51,8 +51,6 @@ impl<'a> Restoring<'a> {
     pub fn of(change: &'a Change, of: Fields, retry: Retry) -> Option<Self> {
         let run = change.run.as_ref().filter(|run| is_restore(run))?;
         let backup = run.get("backup")?.as_map()?;
-        let reach = ["destination", "s3", "encrypt"].iter();
-        let reach = reach.filter_map(|key| Some(((*key).to_owned(), backup.get(*key)?.clone())));
         let id = run.get(ID)?.as_text()?.to_owned();
         let now = run.get("now_ms").and_then(Value::as_int).unwrap_or_default();
         let token = change.observed.as_ref().and_then(|live| live.token.as_ref());
@@ -60,7 +58,7 @@ impl<'a> Restoring<'a> {
         Some(Self {
             run,
             of,
-            place: reach.collect(),
+            place: place_of(backup),
             retry,
             id,
             key,
@@ -105,6 +103,13 @@ impl<'a> Restoring<'a> {
         let title = "take away what was restored beside".to_owned();
         step.undone_by(self.operation(DISCARD, title, false))
     }
+}
+
+/// How the place of a declared backup is reached: what of its fields says so.
+pub fn place_of(backup: &Fields) -> Fields {
+    let reach = ["destination", "s3", "encrypt"].into_iter();
+    let reach = reach.filter_map(|key| backup.get_key_value(key));
+    reach.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// What speaks against a restore: files that make no list.

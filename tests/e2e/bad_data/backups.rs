@@ -163,11 +163,9 @@ fn a_destination_of_somebody_else() {
 
 #[test]
 fn the_wrong_key_and_none() {
-    let (recipient, identity) = KEYS;
+    let identity = KEYS.1;
     let shop = Shop::sqlite();
-    let encrypt = format!(
-        "\n[backup.main.encrypt]\nrecipients = [\"{recipient}\"]\nidentity = {{ file = \"secret/key\" }}\n"
-    );
+    let encrypt = damage::encrypt();
     shop.stage_with(1, false, &encrypt);
     shop.lab.write("secret/key", identity);
     shop.expect(0, &["apply", "-y"]);

@@ -8,6 +8,14 @@ pub const KEYS: (&str, &str) = (
     "age1y3vny7ev5zwcnqw78xwtkdmmjzjpm4xkq2jes58kcr4vnjxna4tq52hud5",
     "AGE-SECRET-KEY-10DJR79P89KYALDQZYHLP0VVR4WRA7VCGHZALFZ86XVK5WFR0YLNQVVVWFQ",
 );
+/// What a stack says so that its backups are encrypted for [`KEYS`]: the identity is in `secret/key`.
+pub fn encrypt() -> String {
+    let recipient = KEYS.0;
+    format!(
+        "\n[backup.main.encrypt]\nrecipients = [\"{recipient}\"]\nidentity = {{ file = \"secret/key\" }}\n"
+    )
+}
+
 /// Another identity, which opens nothing of the first.
 pub const WRONG_IDENTITY: &str =
     "AGE-SECRET-KEY-15U5YGPK8LVFPCNKXW4Z7DS047J29L0VXYEYV8A30D4GZAZXAHG9S52PYQX";

@@ -209,11 +209,9 @@ pub fn p6_nothing_holds(shop: &Shop, canaries: &[&str], printed: &str) {
 }
 
 pub fn p6_an_encrypted_backup_shows_no_row_and_no_key(shop: Shop) {
-    let (recipient, identity) = super::damage::KEYS;
+    let identity = super::damage::KEYS.1;
     shop.lab.write("secret/key", identity);
-    let encrypt = format!(
-        "\n[backup.main.encrypt]\nrecipients = [\"{recipient}\"]\nidentity = {{ file = \"secret/key\" }}\n"
-    );
+    let encrypt = super::damage::encrypt();
     shop.stage_with(1, false, &encrypt);
     let mut printed = shop.expect(0, &["apply", "-y"]).all();
     shop.sql("INSERT INTO orders (id, item) VALUES (1, 'canary-row-7f3a')");

@@ -1,7 +1,7 @@
 //! What a migration is tried on while its database is in use.
 
 use super::unwilling::{end, session};
-use crate::data::damage::KEYS;
+use crate::data::damage::{KEYS, encrypt};
 use crate::data::shop::Shop;
 
 /// Only rows show what is wrong with it.
@@ -13,11 +13,9 @@ const STRICT: (&str, &str) = (
 #[test]
 fn a_database_in_use_is_tried_on_its_newest_proven_backup_with_its_key() {
     let shop = Shop::postgres();
-    let (recipient, identity) = KEYS;
+    let identity = KEYS.1;
     shop.lab.write("secret/key", identity);
-    let encrypt = format!(
-        "\n[backup.main.encrypt]\nrecipients = [\"{recipient}\"]\nidentity = {{ file = \"secret/key\" }}\n"
-    );
+    let encrypt = encrypt();
     shop.stage_with(1, false, &encrypt);
     shop.expect(0, &["apply", "-y"]);
     shop.order(1, 20);

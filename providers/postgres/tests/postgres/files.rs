@@ -21,15 +21,19 @@ async fn fields(lab: &Lab<'_>, lowered: &Lowered) -> hive_contract::Fields {
     lab.live(lowered).await.expect("is there").fields
 }
 
+async fn is_as_declared(lab: &Lab<'_>, lowered: &Lowered) {
+    let live = fields(lab, lowered).await;
+    for (field, value) in &lowered.fields {
+        assert_eq!(live.get(field), Some(value), "{field}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_and_its_history_are_one_transaction() {
     let lab = Lab::new(Server::shared());
     let desired = list(&lab, &ONE);
     lab.apply(Action::Create, &desired, None).await.expect("applies");
-    let live = fields(&lab, &desired).await;
-    for (field, value) in &desired.fields {
-        assert_eq!(live.get(field), Some(value), "{field}");
-    }
+    is_as_declared(&lab, &desired).await;
     let row = lab.psql(
         "SELECT name, applied, total, finished_ms IS NOT NULL, apply, before <> after, \
          length(token) FROM hive.migrations",
@@ -224,10 +228,7 @@ async fn a_half_applied_file_that_nobody_wants_is_taken_back() {
     assert_eq!(steps.iter().map(|it| &*it.verb).collect::<Vec<_>>(), ["down"]);
     lab.run(&first, steps).await.expect("goes back");
     assert_eq!(lab.psql("SELECT count(*) FROM hive.migrations WHERE number = 2"), "0");
-    let live = fields(&lab, &first).await;
-    for (field, value) in &first.fields {
-        assert_eq!(live.get(field), Some(value), "{field}");
-    }
+    is_as_declared(&lab, &first).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -251,10 +252,7 @@ async fn a_comment_in_an_applied_file_is_taken_as_it_is() {
         steps[0].notes
     );
     lab.run(&next, steps).await.expect("is taken");
-    let live = fields(&lab, &next).await;
-    for (field, value) in &next.fields {
-        assert_eq!(live.get(field), Some(value), "{field}");
-    }
+    is_as_declared(&lab, &next).await;
     // An edit that says something else is refused.
     let other = ("0001_orders.up.sql", "CREATE TABLE orders (id int PRIMARY KEY, note varchar);");
     let edited = list(&lab, &[other, ONE[1]]);

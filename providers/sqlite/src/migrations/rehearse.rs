@@ -40,16 +40,15 @@ pub(crate) fn rehearse(folder: &Path, change: &Change, lent: &Lent) -> Result<Re
     let compared = compared(change).and_then(Result::ok).ok_or_else(nothing)?;
     let covered = covered(change, &compared.material);
     let files: Vec<&Migration> = compared.pending().skip(covered).collect();
+    let list = list_of(&change.identity);
+    let tried = |copy| Rehearsing { site: &site, held: Held::alone(copy), list, lent }.all(&files);
     let begun = Instant::now();
     let Some(source) = open(&site, For::Reading, LOOK)? else {
         let memory =
             Connection::open_in_memory().map_err(|error| trouble(&site, "rehearse", &error))?;
         let off = memory.pragma_update(None, "foreign_keys", false);
         off.map_err(|error| trouble(&site, "rehearse", &error))?;
-        let list = list_of(&change.identity);
-        let tried =
-            Rehearsing { site: &site, held: Held::alone(memory), list, lent }.all(&files)?;
-        return Ok(rehearsal(&tried, Duration::ZERO, 0));
+        return Ok(rehearsal(&tried(memory)?, Duration::ZERO, 0));
     };
     let scratch = site.scratch("rehearsal")?;
     copy(&site, &source, &scratch.path, lent)?;
@@ -59,9 +58,7 @@ pub(crate) fn rehearse(folder: &Path, change: &Change, lent: &Lent) -> Result<Re
     let copy = open_file(&scratch.path, For::Writing, LOOK)
         .and_then(|it| it.pragma_update(None, "synchronous", "OFF").map(|()| it))
         .map_err(|error| trouble(&site, "rehearse on a copy of", &error))?;
-    let list = list_of(&change.identity);
-    let tried = Rehearsing { site: &site, held: Held::alone(copy), list, lent }.all(&files)?;
-    Ok(rehearsal(&tried, copied, size))
+    Ok(rehearsal(&tried(copy)?, copied, size))
 }
 
 /// What a reviewer reads of it.
