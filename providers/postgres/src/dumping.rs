@@ -231,7 +231,7 @@ async fn prove(
     let url = dumps.url(&job)?;
     let application = called(&job.request.token);
     job.context.guard.may_write()?;
-    names::sweep(&url).await?;
+    names::sweep(&url, &names::try_prefix(&url.spot.database)).await?;
     let name = names::scratch(&url.spot.database, job.request.token.as_str());
     let begun = Instant::now();
     let scratch = Scratch::make(&url, &name, &application, &manifest.source.settings).await?;

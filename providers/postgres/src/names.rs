@@ -18,13 +18,18 @@ pub(crate) fn old(database: &str, key: &str) -> String {
     format!("{}{key}", old_prefix(database))
 }
 
+/// What names of databases that a restore makes beside begin with.
+pub(crate) fn new_prefix(database: &str) -> String {
+    prefixed(database, "_hive_new_")
+}
+
 /// The restored one, beside.
 pub(crate) fn new(database: &str, key: &str) -> String {
-    format!("{}{key}", prefixed(database, "_hive_new_"))
+    format!("{}{key}", new_prefix(database))
 }
 
 /// What names of copies begin with.
-fn try_prefix(database: &str) -> String {
+pub(crate) fn try_prefix(database: &str) -> String {
     prefixed(database, "_hive_try_")
 }
 
@@ -52,16 +57,18 @@ fn prefixed(database: &str, word: &str) -> String {
     format!("{}~{}{word}", &database[..end], short(database))
 }
 
-/// Drops the copies of a database that were left by who died, except those that are in use.
+/// Drops what whoever died has left beside a database under names that begin so, except what is in
+/// use, and what has a note: a restore has called that whole.
 ///
 /// # Errors
 /// The server cannot be asked.
-pub(crate) async fn sweep(url: &Url) -> Result<(), Failure> {
+pub(crate) async fn sweep(url: &Url, prefix: &str) -> Result<(), Failure> {
     let outside = desk::outside(url, session::READER).await?;
     let sql = format!(
         "SELECT datname FROM pg_catalog.pg_database d WHERE pg_catalog.starts_with(datname, {}) \
+         AND pg_catalog.shobj_description(d.oid, 'pg_database') IS NULL \
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)",
-        quote::text(&try_prefix(&url.spot.database))
+        quote::text(prefix)
     );
     for row in outside.rows("look for copies that were left", &sql, ASKING).await? {
         let name = row.said(0)?;

@@ -85,7 +85,7 @@ async fn one(base: &Base, change: &Change, context: &Context<'_>) -> Result<Rehe
     let desired = change.desired.as_ref().ok_or_else(|| invalid("nothing is declared"))?;
     let url = Url::of(&base.folder, &desired.access, context.secrets)?;
     context.guard.may_write()?;
-    names::sweep(&url).await?;
+    names::sweep(&url, &names::try_prefix(&url.spot.database)).await?;
     let copy = Copy::make(base, &url, change, context).await?;
     // A list that hive let go of, or whose first apply was taken back, has left its history, and is
     // taken up where it was.

@@ -9,7 +9,8 @@ use crate::dumping::{check_version, compare};
 use crate::names::{self, drop_database};
 use crate::quote;
 use crate::scratch::{Scratch, fill};
-use crate::tools;
+use crate::tools::{self, Tools};
+use hive_backup::Plain;
 use hive_contract::{Event, Failure, FailureKind, Outcome};
 use hive_sql::manifest::Manifest;
 
@@ -30,27 +31,34 @@ pub(super) async fn restore(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     check_version(&version, &manifest)?;
     let tools = tools::find(desk.base.tools.as_deref(), &version).await?;
     let plain = repository.open(&manifest).await?;
+    names::sweep(desk.url, &names::new_prefix(&desk.url.spot.database)).await?;
     desk.context.guard.may_write()?;
     let name = names::new(&desk.url.spot.database, &beside.key);
     let settings = &manifest.source.settings;
     let scratch = Scratch::make(desk.url, &name, &desk.application(), settings).await?;
-    let (child, input) = child::restore(&tools, &scratch.url, &desk.application(), Owners::Kept)?;
-    let filled = fill(child, input, plain, desk.context).await;
-    if let Err(failure) = filled {
+    if let Err(failure) = make_whole(desk, &scratch, &tools, plain, &manifest, &beside.key).await {
         return Err(dropped(scratch, failure).await);
     }
-    if let Err(failure) = prove(desk, &scratch, &manifest).await {
-        return Err(dropped(scratch, failure).await);
-    }
-    desk.context.guard.may_write()?;
-    let whole = format!(
-        "COMMENT ON DATABASE {} IS {}",
-        quote::name(&name),
-        quote::text(&note(&beside.key))
-    );
-    scratch.outside.run("note that it is whole", &whole).await?;
     let beside = Beside::look(desk, beside.outside).await?;
     beside.outcome(desk).await
+}
+
+/// Fills it, proves it, and only then notes that it is whole.
+async fn make_whole(
+    desk: &Desk<'_>,
+    scratch: &Scratch,
+    tools: &Tools,
+    plain: Plain,
+    manifest: &Manifest,
+    key: &str,
+) -> Result<(), Failure> {
+    let (child, input) = child::restore(tools, &scratch.url, &desk.application(), Owners::Kept)?;
+    fill(child, input, plain, desk.context).await?;
+    prove(desk, scratch, manifest).await?;
+    desk.context.guard.may_write()?;
+    let name = quote::name(&scratch.url.spot.database);
+    let whole = format!("COMMENT ON DATABASE {name} IS {}", quote::text(&note(key)));
+    scratch.outside.run("note that it is whole", &whole).await
 }
 
 /// Everything is as the manifest says; then, and only then, it is brought up.
@@ -66,7 +74,8 @@ async fn prove(desk: &Desk<'_>, scratch: &Scratch, manifest: &Manifest) -> Resul
     bring_up(desk, &scratch.url, manifest).await
 }
 
-/// What is half restored goes at once; where it cannot, the undo takes it.
+/// What is half restored goes at once; where it cannot, whoever opens the old one again takes it, or
+/// the next restore.
 async fn dropped(scratch: Scratch, failure: Failure) -> Failure {
     match scratch.drop_it().await {
         Ok(()) => failure,

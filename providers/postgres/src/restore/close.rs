@@ -5,7 +5,7 @@ use super::{id, repository};
 use crate::book;
 use crate::desk::{Desk, outside};
 use crate::dumping::check_version;
-use crate::names;
+use crate::names::{self, drop_database};
 use crate::quote;
 use crate::session::{ASKING, Session};
 use crate::tools;
@@ -177,7 +177,7 @@ async fn connected(outside: &Session, name: &str) -> Result<Vec<String>, Failure
     Ok(words.collect())
 }
 
-/// Puts it back under its own name, open to all.
+/// Puts it back under its own name, open to all, and takes away what lies half restored beside it.
 pub(super) async fn reopen(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     let beside = Beside::look(desk, outside(desk.url, &desk.application()).await?).await?;
     let live = &desk.url.spot.database;
@@ -212,6 +212,11 @@ pub(super) async fn reopen(desk: &Desk<'_>) -> Result<Outcome, Failure> {
         }
     }
     let beside = Beside::look(desk, beside.outside).await?;
+    // A restore that failed because the server was gone could not take away what it had begun.
+    if let Some(half) = beside.new.as_ref().filter(|it| !it.is_restored(&beside.key)) {
+        desk.context.guard.may_write()?;
+        drop_database(&beside.outside, &half.name).await?;
+    }
     beside.outcome(desk).await
 }
 

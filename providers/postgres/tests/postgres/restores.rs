@@ -314,6 +314,42 @@ async fn every_pair_of_failures_ends_in_old_or_new() {
     assert_eq!(count, 12);
 }
 
+/// The server was gone when a restore that had failed wanted to take its half away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_half_restored_goes_with_the_way_back() {
+    let two = Two::new(Server::shared()).await;
+    let steps = two.steps().await;
+    let left = two.lab.live(&two.database).await;
+    let closed = two.lab.perform(&expecting(&two, steps[0].clone(), left.as_ref())).await;
+    let closed = closed.expect("closes").live;
+    let key = steps[0].payload["key"].as_text().expect("is text");
+    let half = format!("{}_hive_new_{key}", two.lab.database);
+    two.lab.server.psql("postgres", &format!("CREATE DATABASE {half} OWNER {ROLE}"));
+    let Undo::By(undo) = &steps[0].undo else { panic!("{:?}", steps[0].undo) };
+    let opened = expecting(&two, (**undo).clone(), closed.as_ref());
+    two.lab.perform(&opened).await.expect("opens it again");
+    assert_eq!(two.rows(), two.now);
+    assert_eq!(two.beside(), Vec::<String>::new());
+}
+
+/// Nobody came back to it: the next restore of the database takes it, and nothing that is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_half_restored_goes_with_the_next_restore() {
+    let two = Two::new(Server::shared()).await;
+    let name = |key: &str| format!("{}_hive_new_{key}", two.lab.database);
+    for key in ["0000aaaa", "0000bbbb"] {
+        two.lab.server.psql("postgres", &format!("CREATE DATABASE {} OWNER {ROLE}", name(key)));
+    }
+    let whole = format!("COMMENT ON DATABASE {} IS 'hive: restored 0000bbbb'", name("0000bbbb"));
+    two.lab.server.psql("postgres", &whole);
+    all(&two, &two.steps().await).await.expect("restores");
+    assert_eq!(two.rows(), two.then);
+    let beside = two.beside();
+    assert!(beside.contains(&name("0000bbbb")), "{beside:?}");
+    assert!(!beside.contains(&name("0000aaaa")), "{beside:?}");
+    two.lab.server.psql("postgres", &format!("DROP DATABASE {}", name("0000bbbb")));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_may_not_is_told_before_anything_is_closed() {
     let two = Two::new(Server::shared()).await;
