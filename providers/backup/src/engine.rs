@@ -4,6 +4,7 @@ use crate::plain::Plain;
 use crate::sink::Sink;
 use hive_contract::{Context, Failure, Fields, Perform, Task};
 use hive_sql::manifest::{Head, Kind, Manifest, Schema, Source, Table};
+use hive_sql::surroundings::Surroundings;
 use std::collections::BTreeMap;
 
 /// One engine, such as `sqlite`.
@@ -54,6 +55,8 @@ pub struct Contents {
     pub migrations: Option<Head>,
     /// What is in it, by name.
     pub tables: Vec<Table>,
+    /// What it refers to outside of itself.
+    pub surroundings: Option<Surroundings>,
     /// What made it beside hive, with its version.
     pub tools: BTreeMap<String, String>,
     /// What else is known of it.

@@ -15,7 +15,7 @@ use hive_contract::{
     AskOne, Context, Event, Expects, Failure, FailureKind, FieldPath, Fields, Mark, Observed,
     Outcome, Perform, Remains, Resolution, Secrets, Target, Value,
 };
-use hive_sql::manifest::{Depth, FORMAT, Kind, Manifest, Verified};
+use hive_sql::manifest::{Depth, Kind, LOOKED, Manifest, Verified};
 use hive_sql::words;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -255,7 +255,7 @@ impl Step<'_> {
     /// makes of it; that it could not be tried is none.
     async fn look(&self, engine: &dyn Engine, manifest: &Manifest) -> Result<Verified, Failure> {
         let mut result = Verified {
-            format: FORMAT,
+            format: LOOKED,
             id: manifest.id.clone(),
             token: self.request.token.as_str().to_owned(),
             depth: Depth::Restored,

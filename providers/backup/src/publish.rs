@@ -8,7 +8,7 @@ use crate::sink::{PIECE, PIECES, Piece, Sink};
 use age::x25519::Recipient;
 use hive_contract::{Failure, FailureKind, Guard, Mark, Token};
 use hive_objects::{Pieces, Put};
-use hive_sql::manifest::{FORMAT, Kind, Manifest, Object, shrunk};
+use hive_sql::manifest::{Kind, Manifest, Object, shrunk};
 use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::io::{self, ErrorKind, Write};
@@ -67,8 +67,12 @@ impl Repository {
         let id = self.begin(order.token, started_ms).await?;
         let (contents, object) = self.store(&id, &self.free_name()?, dump).await?;
         let (finished_ms, clock) = finished(order.previous, now_ms());
+        let surroundings = contents.surroundings.map(|it| match self.recipients.is_empty() {
+            true => it,
+            false => it.veiled(),
+        });
         let mut manifest = Manifest {
-            format: FORMAT,
+            format: Manifest::format_with(surroundings.as_ref()),
             id: id.to_string(),
             token: order.token.as_str().to_owned(),
             mark: order.mark.clone(),
@@ -80,6 +84,7 @@ impl Repository {
             schema: contents.schema,
             migrations: contents.migrations,
             tables: contents.tables,
+            surroundings,
             objects: vec![object],
             compression: "zstd".to_owned(),
             recipients: self.recipients.clone(),

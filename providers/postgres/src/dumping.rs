@@ -4,12 +4,13 @@
 use crate::book::{self, Book, Want};
 use crate::child::{self, Extent, Owners};
 use crate::lock::{Hold, Lock};
+use crate::roles::Roles;
 use crate::scratch::{Scratch, fill};
-use crate::session::{ASKING, Session, called};
+use crate::session::{ASKING, READER, Session, called};
 use crate::tools::{self, Version};
 use crate::trouble::{is_lost, refused};
 use crate::url::Url;
-use crate::{Base, ENGINE, names, schema, sums};
+use crate::{Base, ENGINE, desk, names, schema, sums, surroundings};
 use hive_backup::{Contents, Engine, Job, Plain, Proof, Sink, now_ms};
 use hive_contract::{Event, Failure, FailureKind, Task};
 use hive_sql::facts::{changes, fingerprint};
@@ -80,6 +81,7 @@ async fn dump(dumps: &Dumps, job: Job<'_>, mut sink: Sink) -> Result<Contents, F
     )?;
     let book = book_of(&holder).await?;
     let settings = settings(&holder).await?;
+    let surroundings = surroundings::read(&holder).await?;
     lock.holds().await?;
     holder.run("end the snapshot", "COMMIT").await?;
     // Whoever reads it says better than we why it does not.
@@ -104,6 +106,7 @@ async fn dump(dumps: &Dumps, job: Job<'_>, mut sink: Sink) -> Result<Contents, F
         }),
         migrations: Some(head(book.history)),
         tables,
+        surroundings: Some(surroundings),
         tools: BTreeMap::from([("pg_dump".to_owned(), tools.version)]),
         notes,
     })
@@ -232,6 +235,7 @@ async fn prove(
     let application = called(&job.request.token);
     job.context.guard.may_write()?;
     names::sweep(&url, &names::try_prefix(&url.spot.database)).await?;
+    roles_there(&url, &job, manifest).await?;
     let name = names::scratch(&url.spot.database, job.request.token.as_str());
     let begun = Instant::now();
     let scratch = Scratch::make(&url, &name, &application, &manifest.source.settings).await?;
@@ -241,6 +245,30 @@ async fn prove(
     let proof = tried?;
     dropped?;
     Ok(proof)
+}
+
+/// What an exercise does not make: the roles of the backup. Without those that policies name it
+/// cannot be tried here, which says nothing against it.
+async fn roles_there(url: &Url, job: &Job<'_>, manifest: &Manifest) -> Result<(), Failure> {
+    let Some(wanted) = &manifest.surroundings else { return Ok(()) };
+    let outside = desk::outside(url, READER).await?;
+    let roles = Roles::look(&outside, wanted).await?;
+    let missing = roles.missing();
+    for role in &missing {
+        let words = format!("role `{}` is not on this server: a rebuild makes it", role.name);
+        job.context.event(Event::warning(words));
+    }
+    if let Some(refusal) = roles.refusal(&url.spot.to_string(), true) {
+        let words = format!("a rebuild here would be refused: {}", refusal.message);
+        job.context.event(Event::warning(words));
+    }
+    let Some(named) = missing.iter().find(|it| it.policies) else { return Ok(()) };
+    let what = format!(
+        "{} cannot be tried on this server: a policy in it names the role `{}`, which is not there",
+        manifest.id, named.name
+    );
+    Err(Failure::new(FailureKind::Unavailable, what)
+        .diagnosis("an exercise makes no roles; `hive rebuild` does"))
 }
 
 async fn try_it(

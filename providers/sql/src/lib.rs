@@ -24,6 +24,7 @@ pub mod retention;
 pub mod script;
 pub mod split;
 mod stage;
+pub mod surroundings;
 #[cfg(test)]
 mod tests;
 pub mod words;

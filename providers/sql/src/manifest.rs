@@ -3,13 +3,18 @@
 use crate::dialect::Dialect;
 use crate::facts::Facts;
 use crate::history::Applied;
+use crate::surroundings::Surroundings;
 use crate::words;
 use hive_contract::{Fingerprint, Mark};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The format that this hive writes.
-pub const FORMAT: u32 = 1;
+/// The newest format of a manifest that this hive knows.
+pub const FORMAT: u32 = 2;
+/// The format of a manifest without surroundings: every older hive reads it.
+const PLAIN: u32 = 1;
+/// The format of what a look at a backup found.
+pub const LOOKED: u32 = 1;
 
 /// Written last, created only where it is not there: what has no manifest does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +47,10 @@ pub struct Manifest {
     /// repository.
     #[serde(default)]
     pub tables: Vec<Table>,
+    /// What it refers to outside of itself, for databases of a server; none where an older hive
+    /// made the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surroundings: Option<Surroundings>,
     /// The objects that it is made of.
     pub objects: Vec<Object>,
     /// How they are compressed, such as `zstd`.
@@ -217,6 +226,12 @@ struct Sealed<T> {
 }
 
 impl Manifest {
+    /// The format of one with these surroundings. What an older hive does not know it would take
+    /// for damage.
+    pub fn format_with(surroundings: Option<&Surroundings>) -> u32 {
+        if surroundings.is_some() { FORMAT } else { PLAIN }
+    }
+
     /// Its bytes: the same for the same content, with a digest over it.
     ///
     /// # Errors

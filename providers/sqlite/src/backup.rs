@@ -128,6 +128,7 @@ fn contents(
         schema: Some(Schema { fingerprint: schema.fingerprint(), facts: schema.facts() }),
         migrations,
         tables: rows::written(&tables),
+        surroundings: None,
         tools: BTreeMap::from([("sqlite".to_owned(), rusqlite::version().to_owned())]),
         notes: BTreeMap::new(),
     })

@@ -175,10 +175,15 @@ impl Postgres {
     /// The schema as pg_dump tells it, without hive's own.
     #[must_use]
     pub fn schema(&self, database: &str) -> String {
+        self.dump(database, &["--no-owner"])
+    }
+
+    fn dump(&self, database: &str, more: &[&str]) -> String {
         let output = Command::new(Self::programs().join("pg_dump"))
             .env_clear()
             .env("PGPASSWORD", PASSWORD)
-            .args(["--schema-only", "--no-owner", "--exclude-schema=hive", "-h", "127.0.0.1"])
+            .args(["--schema-only", "--exclude-schema=hive", "-h", "127.0.0.1"])
+            .args(more)
             .args(["-U", USER, "-p", &self.port.to_string(), database])
             .output()
             .expect("pg_dump starts");
@@ -189,6 +194,28 @@ impl Postgres {
             .filter(|it| !it.starts_with("--") && !it.starts_with('\\') && !it.is_empty())
             .collect::<Vec<_>>()
             .join("\n")
+    }
+
+    /// What a database refers to outside of itself, and what is said of it from outside, as the
+    /// server and its own `pg_dump` tell it: roles, owners, grants, settings, limits. Without the
+    /// roles of servers, and of whoever asks.
+    #[must_use]
+    pub fn surroundings(&self, database: &str, but: &[&str]) -> String {
+        let but = but.iter().map(|it| format!("'{it}'")).collect::<Vec<_>>().join(", ");
+        let about = format!(
+            "SELECT 'database', pg_get_userbyid(datdba), datconnlimit FROM pg_database \
+               WHERE datname = '{database}'; \
+             SELECT 'grant', a.grantee::regrole::text, a.grantor::regrole::text, privilege_type, is_grantable \
+               FROM pg_database, aclexplode(datacl) a WHERE datname = '{database}' ORDER BY 2, 3, 4; \
+             SELECT 'setting', setrole::regrole::text, setconfig FROM pg_db_role_setting s \
+               JOIN pg_database d ON d.oid = setdatabase WHERE datname = '{database}' ORDER BY 2; \
+             SELECT 'role', rolname, rolcanlogin, rolinherit, rolconnlimit, rolcreatedb \
+               FROM pg_roles WHERE rolname !~ '^pg_' AND rolname NOT IN ({but}) ORDER BY 2; \
+             SELECT 'member', roleid::regrole::text, member::regrole::text FROM pg_auth_members \
+               JOIN pg_roles r ON r.oid = member JOIN pg_roles g ON g.oid = roleid \
+               WHERE g.rolname !~ '^pg_' AND r.rolname NOT IN ({but}) ORDER BY 2, 3"
+        );
+        format!("{}\n{}", self.psql("postgres", &about), self.dump(database, &[]))
     }
 
     /// Every database but the server's own, in order.

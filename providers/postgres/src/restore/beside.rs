@@ -2,14 +2,14 @@
 
 use super::bring_up::bring_up;
 use super::state::{Beside, note};
-use super::{id, repository};
+use super::{given, id, repository};
 use crate::child::{self, Owners};
 use crate::desk::{Desk, outside};
 use crate::dumping::{check_version, compare};
 use crate::names::{self, drop_database};
-use crate::quote;
 use crate::scratch::{Scratch, fill};
 use crate::tools::{self, Tools};
+use crate::{quote, roles};
 use hive_backup::Plain;
 use hive_contract::{Event, Failure, FailureKind, Outcome};
 use hive_sql::manifest::Manifest;
@@ -22,42 +22,54 @@ pub(super) async fn restore(desk: &Desk<'_>) -> Result<Outcome, Failure> {
         return Err(Failure::new(FailureKind::Moved, what));
     }
     beside.check(desk).await?;
-    if beside.is_restored() {
-        return beside.outcome(desk).await;
-    }
     let repository = repository(desk).await?;
     let manifest = repository.manifest(id(desk)?).await?;
+    if beside.is_restored() {
+        return done(desk, beside, &manifest).await;
+    }
     let version = tools::server(&beside.outside).await?;
     check_version(&version, &manifest)?;
     let tools = tools::find(desk.base.tools.as_deref(), &version).await?;
+    given::may_have_roles(desk, &beside.outside, &manifest, beside.is_alone()).await?;
     let plain = repository.open(&manifest).await?;
     names::sweep(desk.url, &names::new_prefix(&desk.url.spot.database)).await?;
     desk.context.guard.may_write()?;
+    given::make_roles(&beside, &manifest).await?;
     let name = names::new(&desk.url.spot.database, &beside.key);
     let settings = &manifest.source.settings;
     let scratch = Scratch::make(desk.url, &name, &desk.application(), settings).await?;
-    if let Err(failure) = make_whole(desk, &scratch, &tools, plain, &manifest, &beside.key).await {
-        return Err(dropped(scratch, failure).await);
+    let whole = make_whole(desk, &beside, &scratch, &tools, plain, &manifest).await;
+    if let Err(failure) = whole {
+        return Err(dropped(scratch, &beside, failure).await);
     }
     let beside = Beside::look(desk, beside.outside).await?;
-    beside.outcome(desk).await
+    done(desk, beside, &manifest).await
+}
+
+async fn done(desk: &Desk<'_>, beside: Beside, manifest: &Manifest) -> Result<Outcome, Failure> {
+    let mut outcome = beside.outcome(desk).await?;
+    outcome.kept = given::told(&beside, manifest).await?;
+    Ok(outcome)
 }
 
 /// Fills it, proves it, and only then notes that it is whole.
 async fn make_whole(
     desk: &Desk<'_>,
+    beside: &Beside,
     scratch: &Scratch,
     tools: &Tools,
     plain: Plain,
     manifest: &Manifest,
-    key: &str,
 ) -> Result<(), Failure> {
+    given::owner(beside, scratch, manifest).await?;
     let (child, input) = child::restore(tools, &scratch.url, &desk.application(), Owners::Kept)?;
-    fill(child, input, plain, desk.context).await?;
+    let filled = fill(child, input, plain, desk.context).await;
+    filled.map_err(|it| given::with_advice(it, manifest))?;
     prove(desk, scratch, manifest).await?;
+    given::rest(desk, beside, scratch, manifest).await?;
     desk.context.guard.may_write()?;
     let name = quote::name(&scratch.url.spot.database);
-    let whole = format!("COMMENT ON DATABASE {name} IS {}", quote::text(&note(key)));
+    let whole = format!("COMMENT ON DATABASE {name} IS {}", quote::text(&note(&beside.key)));
     scratch.outside.run("note that it is whole", &whole).await
 }
 
@@ -76,9 +88,12 @@ async fn prove(desk: &Desk<'_>, scratch: &Scratch, manifest: &Manifest) -> Resul
 
 /// What is half restored goes at once; where it cannot, whoever opens the old one again takes it, or
 /// the next restore.
-async fn dropped(scratch: Scratch, failure: Failure) -> Failure {
-    match scratch.drop_it().await {
-        Ok(()) => failure,
+async fn dropped(scratch: Scratch, beside: &Beside, failure: Failure) -> Failure {
+    if let Err(left) = scratch.drop_it().await {
+        return failure.diagnosis(left.message);
+    }
+    match roles::take_away(&beside.outside, &beside.key).await {
+        Ok(stay) => stay.into_iter().fold(failure, Failure::diagnosis),
         Err(left) => failure.diagnosis(left.message),
     }
 }
@@ -89,6 +104,9 @@ pub(super) async fn discard(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     if let Some(new) = &beside.new {
         desk.context.guard.may_write()?;
         drop_database(&beside.outside, &new.name).await?;
+        for stays in roles::take_away(&beside.outside, &beside.key).await? {
+            desk.context.event(Event::warning(stays));
+        }
     }
     beside.outcome(desk).await
 }

@@ -1,7 +1,7 @@
 //! Nobody writes any more: the database is closed, everybody is sent away, its name is taken.
 
 use super::state::Beside;
-use super::{id, repository};
+use super::{given, id, repository};
 use crate::book;
 use crate::desk::{Desk, outside};
 use crate::dumping::check_version;
@@ -60,7 +60,9 @@ async fn look_before(desk: &Desk<'_>, beside: &Beside) -> Result<(), Failure> {
     let version = tools::server(&beside.outside).await?;
     tools::find(desk.base.tools.as_deref(), &version).await?;
     let manifest = repository(desk).await?.manifest(id(desk)?).await?;
-    check_version(&version, &manifest)
+    check_version(&version, &manifest)?;
+    // Whose the database is, the live one says.
+    given::may_have_roles(desk, &beside.outside, &manifest, false).await
 }
 
 /// Only an owner with `CREATEDB` gives a database another name.

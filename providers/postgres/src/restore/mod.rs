@@ -4,6 +4,7 @@
 mod beside;
 mod bring_up;
 mod close;
+mod given;
 mod safety;
 mod state;
 mod steps;
@@ -94,7 +95,12 @@ pub(crate) async fn resolve(desk: &Desk<'_>) -> Result<Resolution, Failure> {
     if !done {
         return not_started;
     }
-    Ok(Resolution::Done(beside.outcome(desk).await?))
+    let mut outcome = beside.outcome(desk).await?;
+    if verb == RESTORE {
+        let manifest = repository(desk).await?.manifest(id(desk)?).await?;
+        outcome.kept = given::told(&beside, &manifest).await?;
+    }
+    Ok(Resolution::Done(outcome))
 }
 
 /// The place of the backups that is restored from.

@@ -76,6 +76,11 @@ impl Beside {
         self.live.is_none() && self.old.is_some()
     }
 
+    /// Whether nothing was there that a restore would replace.
+    pub(super) fn is_alone(&self) -> bool {
+        self.old.is_none() && self.live.as_ref().is_none_or(|it| it.is_restored(&self.key))
+    }
+
     /// Whether what was restored is whole.
     pub(super) fn is_restored(&self) -> bool {
         self.new.as_ref().is_some_and(|it| it.is_restored(&self.key))

@@ -5,7 +5,8 @@ use super::state::{Beside, Found};
 use crate::desk::{Desk, outside};
 use crate::names;
 use crate::quote;
-use crate::session::{ASKING, Session};
+use crate::session::Session;
+use crate::surroundings;
 use hive_contract::{Failure, FailureKind, Outcome, Remains};
 
 /// Gives what was restored the name that everybody knows, in one commit with what was granted and
@@ -46,41 +47,18 @@ pub(super) async fn swap(desk: &Desk<'_>) -> Result<Outcome, Failure> {
 /// grants, its settings, its limit.
 async fn carried(outside: &Session, old: Option<&Found>, new: &str) -> Result<String, Failure> {
     let Some(old) = old else { return Ok(String::new()) };
-    let sql = format!(
-        "WITH d AS (SELECT * FROM pg_catalog.pg_database WHERE datname = {old}), \
-         a AS (SELECT x.*, d.datdba FROM d, LATERAL pg_catalog.aclexplode(d.datacl) x) \
-         SELECT pg_catalog.format('ALTER DATABASE %I OWNER TO %I;', {new}, \
-             pg_catalog.pg_get_userbyid(datdba)) FROM d \
-           WHERE datdba <> (SELECT datdba FROM pg_catalog.pg_database WHERE datname = {new}) \
-         UNION ALL SELECT pg_catalog.format('ALTER DATABASE %I WITH CONNECTION LIMIT %s;', {new}, \
-             datconnlimit) FROM d WHERE datconnlimit <> -1 \
-         UNION ALL SELECT pg_catalog.format('REVOKE ALL ON DATABASE %I FROM PUBLIC;', {new}) FROM d \
-           WHERE datacl IS NOT NULL \
-         UNION ALL SELECT pg_catalog.format('GRANT %s ON DATABASE %I TO %s%s;', privilege_type, {new}, \
-             CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(grantee)) END, \
-             CASE WHEN is_grantable AND grantee <> 0 THEN ' WITH GRANT OPTION' ELSE '' END) \
-           FROM a WHERE grantee <> datdba \
-         UNION ALL SELECT pg_catalog.format('ALTER %s SET %I TO %L;', \
-             CASE s.setrole WHEN 0 THEN pg_catalog.format('DATABASE %I', {new}) \
-               ELSE pg_catalog.format('ROLE %I IN DATABASE %I', pg_catalog.pg_get_userbyid(s.setrole), {new}) END, \
-             pg_catalog.split_part(c, '=', 1), pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1)) \
-           FROM d JOIN pg_catalog.pg_db_role_setting s ON s.setdatabase = d.oid, \
-             pg_catalog.unnest(s.setconfig) c \
-           WHERE pg_catalog.split_part(c, '=', 1) NOT IN ('search_path', 'temp_tablespaces', \
-             'session_preload_libraries', 'shared_preload_libraries', 'local_preload_libraries') \
-         UNION ALL SELECT pg_catalog.format('ALTER %s SET %I TO %s;', \
-             CASE s.setrole WHEN 0 THEN pg_catalog.format('DATABASE %I', {new}) \
-               ELSE pg_catalog.format('ROLE %I IN DATABASE %I', pg_catalog.pg_get_userbyid(s.setrole), {new}) END, \
-             pg_catalog.split_part(c, '=', 1), pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1)) \
-           FROM d JOIN pg_catalog.pg_db_role_setting s ON s.setdatabase = d.oid, \
-             pg_catalog.unnest(s.setconfig) c \
-           WHERE pg_catalog.split_part(c, '=', 1) IN ('search_path', 'temp_tablespaces', \
-             'session_preload_libraries', 'shared_preload_libraries', 'local_preload_libraries')",
-        old = quote::text(&old.name),
-        new = quote::text(new),
-    );
-    let rows = outside.rows("read what is set on the database", &sql, ASKING).await?;
-    let lines: Vec<&str> = rows.iter().filter_map(|row| row.text(0)).collect();
+    let (Some(given), Some(made)) =
+        (surroundings::of(outside, &old.name).await?, surroundings::of(outside, new).await?)
+    else {
+        let what = format!("`{}` or `{new}` is not there any more", old.name);
+        return Err(Failure::new(FailureKind::Moved, what));
+    };
+    let mut lines = Vec::new();
+    if given.owner != made.owner {
+        lines.push(surroundings::owner_sql(new, &given.owner));
+    }
+    lines.extend(surroundings::grants_sql(new, &given));
+    lines.extend(given.settings.iter().filter_map(|it| surroundings::setting_sql(new, it)));
     Ok(lines.join(" "))
 }
 

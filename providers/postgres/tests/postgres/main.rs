@@ -8,4 +8,5 @@ mod files;
 mod lab;
 mod rehearsals;
 mod restores;
+mod roles;
 mod touched;

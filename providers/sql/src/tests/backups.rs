@@ -5,6 +5,7 @@ use crate::manifest::{
     FORMAT, Kind, Manifest, Object, Source, Table, Unreadable, differences, shrunk,
 };
 use crate::objectives::{Measured, Restore, Verdict, rpo, rto};
+use crate::surroundings::{Attribute, Role, Setting, Surroundings};
 use crate::words;
 use hive_contract::{Mark, StackMark};
 use proptest::prelude::*;
@@ -12,7 +13,7 @@ use proptest::prelude::*;
 fn manifest(id: &str, finished_ms: i64, size: u64, rows: u64) -> Manifest {
     let owner = StackMark { store: "s".into(), stack: "shop".into(), environment: "dev".into() };
     Manifest {
-        format: FORMAT,
+        format: Manifest::format_with(None),
         id: id.to_owned(),
         token: "t".to_owned(),
         mark: Mark { owner, address: "backup.main".parse().unwrap() },
@@ -24,6 +25,7 @@ fn manifest(id: &str, finished_ms: i64, size: u64, rows: u64) -> Manifest {
         schema: None,
         migrations: None,
         tables: vec![Table { name: "orders".into(), rows, ..Table::default() }],
+        surroundings: None,
         objects: vec![Object { key: "data.zst".into(), size, ..Object::default() }],
         compression: "zstd".into(),
         recipients: Vec::new(),
@@ -42,6 +44,47 @@ fn a_manifest_is_read_back_and_a_newer_one_refused() {
     for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
         assert!(matches!(Manifest::from_json(&bytes[..cut]), Err(Unreadable::Damaged(_))));
     }
+}
+
+/// Two settings, one of which an application has made up.
+fn surroundings() -> Surroundings {
+    let setting = |name: &str, value: &str| Setting {
+        role: None,
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+    };
+    Surroundings {
+        owner: "app".to_owned(),
+        connection_limit: -1,
+        settings: vec![setting("work_mem", "5MB"), setting("app.key", "canary-key")],
+        roles: vec![Role {
+            name: "app".to_owned(),
+            attributes: [Attribute::Login, Attribute::CreateDb].into(),
+            connection_limit: 3,
+            owns: true,
+            ..Role::default()
+        }],
+        ..Surroundings::default()
+    }
+}
+
+#[test]
+fn only_a_manifest_with_surroundings_has_the_format_that_an_older_hive_refuses() {
+    let plain = manifest("a", 5, 100, 3);
+    assert_eq!((plain.format, Manifest::format_with(Some(&surroundings()))), (1, 2));
+    let written = String::from_utf8(plain.to_json().unwrap()).unwrap();
+    assert!(!written.contains("surroundings"), "the digest of an older one stays: {written}");
+    let one = Manifest { format: 2, surroundings: Some(surroundings()), ..plain };
+    let bytes = one.to_json().unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains("\"createdb\""));
+    assert_eq!(Manifest::from_json(&bytes), Ok(one));
+}
+
+#[test]
+fn what_an_application_has_set_for_itself_can_be_left_out() {
+    let veiled = surroundings().veiled();
+    assert_eq!(veiled.settings[0], surroundings().settings[0]);
+    assert_eq!((veiled.settings[1].name.as_str(), &veiled.settings[1].value), ("app.key", &None));
 }
 
 #[test]
