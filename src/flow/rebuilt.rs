@@ -6,6 +6,7 @@ use super::history::{Applied, AppliedStep};
 use super::session::Session;
 use super::way_back::{ComesBack, named};
 use crate::plan::Plan;
+use hive_contract::event::Level;
 use hive_contract::{Address, Target};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,8 @@ pub struct Item {
     pub proof: String,
     /// Which backup is good besides, and how to take it, where this one is not.
     pub advice: Option<String>,
+    /// What a person should know or do besides, such as a role that was made without a password.
+    pub notes: Vec<String>,
     /// How long it took.
     pub took_ms: u64,
     /// How long the restore alone took, where that was measured.
@@ -106,6 +109,7 @@ impl Session {
                 ok,
                 proof,
                 advice,
+                notes: data.map(|_| notes(&steps)).unwrap_or_default(),
                 took_ms,
                 restore_ms: data.map(|_| took_ms),
                 rto_ms: data.and_then(|it| it.rto_ms),
@@ -170,6 +174,7 @@ impl Session {
                 ok,
                 proof,
                 advice: newest.and_then(|it| of.shadowed(it, ok)),
+                notes: notes(&steps),
                 took_ms: took(&steps),
                 restore_ms: newest.and_then(|it| it.restore_ms),
                 rto_ms: of.rto_ms,
@@ -229,6 +234,14 @@ fn by_address(applied: &Applied) -> BTreeMap<Address, Vec<&AppliedStep>> {
 fn took(steps: &[&AppliedStep]) -> u64 {
     let began = steps.iter().map(|it| it.times.0).min().unwrap_or_default();
     steps.iter().map(|it| it.times.1).max().unwrap_or_default().saturating_sub(began)
+}
+
+/// What the steps have left to be known, and what they warned of.
+fn notes(steps: &[&AppliedStep]) -> Vec<String> {
+    let kept = steps.iter().flat_map(|it| it.kept.lines()).map(str::to_owned);
+    let events = steps.iter().flat_map(|it| &it.events);
+    let warned = events.filter(|it| it.level == Level::Warning).map(|it| it.message.clone());
+    kept.chain(warned).collect()
 }
 
 fn failure(steps: &[&AppliedStep]) -> Option<String> {

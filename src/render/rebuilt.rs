@@ -67,6 +67,9 @@ fn row(item: &Item, style: Style, out: &mut String) {
         .plain(clean(&item.proof))
         .with(Paint::Dim, format!("  in {}{time}", span(item.took_ms)))
         .write(out, style, 8);
+    for note in &item.notes {
+        Line::indented(6).plain(clean(note)).write(out, style, 8);
+    }
     if let Some(advice) = &item.advice {
         Line::indented(6).plain(clean(advice)).write(out, style, 8);
     }
@@ -102,6 +105,7 @@ mod tests {
             ok,
             proof: proof.to_owned(),
             advice: (!ok).then(|| EVIL.to_owned()),
+            notes: Vec::new(),
             took_ms: 1_400,
             restore_ms: None,
             rto_ms: None,
@@ -117,6 +121,11 @@ mod tests {
             restore_ms: Some(3_100),
             rto_ms: Some(if drill { 1_800_000 } else { 3_000 }),
             took_ms: 4_200,
+            notes: vec![if drill {
+                "role `app` is not on this server: a rebuild makes it".to_owned()
+            } else {
+                "role `app` was made without a password: give it one with ALTER ROLE".to_owned()
+            }],
             ..item("database.main", true, "equal to the manifest of its backup")
         };
         let items = match drill {

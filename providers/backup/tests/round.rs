@@ -6,6 +6,7 @@ use hive_contract::{
     Failure, FailureKind, Fields, Mark, SecretRef, Secrets, StackMark, Token, Value,
 };
 use hive_sql::manifest::{Depth, Kind, Manifest, Table, Verified};
+use hive_sql::surroundings::{Setting, Surroundings};
 use secrecy::SecretString;
 use std::fs;
 use std::io::{Read, Write};
@@ -85,9 +86,20 @@ async fn publish(
             Failure::new(FailureKind::Unavailable, format!("cannot dump: {error}"))
         })?;
         let table = Table { name: "orders".to_owned(), rows, ..Table::default() };
-        Ok(Contents { tables: vec![table], ..Contents::default() })
+        Ok(Contents {
+            tables: vec![table],
+            surroundings: Some(surroundings()),
+            ..Contents::default()
+        })
     };
     repository.publish(&order, dump).await
+}
+
+/// One setting that an application has made up, and may be anything.
+fn surroundings() -> Surroundings {
+    let (name, value) = ("app.key".to_owned(), Some("canary-app-key".to_owned()));
+    let settings = vec![Setting { role: None, name, value }];
+    Surroundings { owner: "app".to_owned(), settings, ..Surroundings::default() }
 }
 
 async fn read(repository: &Repository, manifest: &Manifest) -> Result<Vec<u8>, Failure> {
@@ -125,6 +137,9 @@ async fn what_went_in_comes_out_and_is_listed() {
             assert_eq!(found.expect("looks"), Some(manifest.clone()));
             let stored = fs::read(data(&desk, &manifest)).expect("reads");
             assert_eq!(stored.starts_with(b"age-encryption.org/v1"), encrypted);
+            let written = fs::read_to_string(desk.path(&manifest.id).join("manifest.json"));
+            let said = written.expect("reads").contains("canary-app-key");
+            assert_ne!(said, encrypted, "beside what is encrypted it is not said");
         }
         let listing = repository.list(Some(&mark("backup.main"))).await.expect("lists");
         assert_eq!(

@@ -4,7 +4,7 @@ use crate::data::kills::{self, Reference, Victim};
 use crate::data::shop::Shop;
 use crate::data::{pairs, promises, quiet, rebuilds};
 use crate::lab::{ended, until};
-use hive_parts::{PASSWORD, Proxy};
+use hive_parts::{PASSWORD, Postgres, Proxy, USER};
 use std::io::Write;
 use std::process::Stdio;
 
@@ -286,6 +286,70 @@ fn a_damaged_newest_is_named_with_the_one_before() {
 #[test]
 fn an_exercise_finds_a_damaged_newest_out() {
     rebuilds::an_exercise_finds_a_damaged_newest_out(Shop::postgres(), lose);
+}
+
+/// What the shop's database refers to outside of itself, and what is said of it from outside.
+fn surround(shop: &Shop) {
+    shop.with_server(|server, name| {
+        server.psql(
+            "postgres",
+            "CREATE ROLE owner LOGIN PASSWORD 'canary-owner-3fd0'; CREATE ROLE team; \
+             CREATE ROLE \"read-only\" LOGIN PASSWORD 'canary-reader-9c41' CONNECTION LIMIT 5; \
+             GRANT team TO \"read-only\"",
+        );
+        server.psql("postgres", &format!("ALTER DATABASE {name} OWNER TO owner"));
+        server.psql(
+            name,
+            "ALTER TABLE orders OWNER TO owner; ALTER TABLE changes OWNER TO owner; \
+             GRANT SELECT ON orders TO \"read-only\"; \
+             ALTER TABLE orders ENABLE ROW LEVEL SECURITY; \
+             CREATE POLICY ours ON orders TO team USING (id > 0); \
+             ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT SELECT ON TABLES TO team",
+        );
+        server.psql(
+            "postgres",
+            &format!(
+                "REVOKE CONNECT ON DATABASE {name} FROM PUBLIC; \
+                 GRANT CONNECT ON DATABASE {name} TO \"read-only\"; \
+                 ALTER DATABASE {name} SET app.tenant = 'it''s'; \
+                 ALTER DATABASE {name} CONNECTION LIMIT 33; \
+                 ALTER ROLE \"read-only\" IN DATABASE {name} SET statement_timeout = '9s'"
+            ),
+        );
+    });
+}
+
+#[test]
+fn on_an_empty_server_roles_grants_and_settings_come_back_by_one_command() {
+    let shop = Shop::own_postgres().with_orders();
+    surround(&shop);
+    // What was changed by hand is taken as it is.
+    shop.expect(0, &["apply", "-y", "--no-rehearse"]);
+    shop.expect(0, &["backup", "run", "-y"]);
+    let told = shop.expect(0, &["rebuild", "--drill", "-y"]);
+    assert!(!told.all().contains("role `"), "nothing is missing: {told}");
+    let about = |server: &Postgres, name: &str| server.surroundings(name, &[USER, "weak"]);
+    let (then, rows) = shop.with_server(|server, name| (about(server, name), server.rows(name)));
+    rebuilds::lost(&shop, lose);
+    let empty = Postgres::start();
+    let name = shop.with_server(|_, name| name.to_owned());
+    // A role that may make no roles is told in front, and by whom it can be helped.
+    empty.psql("postgres", "CREATE ROLE weak LOGIN CREATEDB PASSWORD 'pw'");
+    shop.url(&empty.url_of("weak", "pw", &name));
+    let ran = shop.expect(5, &["rebuild", "-y"]);
+    ran.says("`weak` may not make the roles `owner`, `read-only`, `team`");
+    ran.says("CREATE ROLE \"read-only\" LOGIN CONNECTION LIMIT 5;");
+    assert_eq!(empty.databases(), Vec::<String>::new(), "{ran}");
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname IN ('owner', 'read-only', 'team')";
+    assert_eq!(empty.psql("postgres", roles), "0");
+    shop.url(&empty.url(&name));
+    let rebuilt = shop.expect(0, &["rebuild", "-y"]);
+    rebuilt.says("role `owner` was made without a password: give it one with ALTER ROLE");
+    rebuilt.says("role `team` was made").says("all of it is proven");
+    assert_eq!(about(&empty, &name), then);
+    assert_eq!(empty.rows(&name), rows);
+    assert_eq!(shop.running(), ["1"]);
+    promises::p6_nothing_holds(&shop, &["canary-", "SCRAM-SHA-256"], &rebuilt.all());
 }
 
 fn lose(shop: &Shop) {
