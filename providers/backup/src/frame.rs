@@ -6,7 +6,7 @@ use crate::id::now_ms;
 use crate::live;
 use crate::publish::{ALARM, CLOCK, Order};
 use crate::repository::{Marker, Repository};
-use crate::runs::{ID, IDS, KIND};
+use crate::runs::{HELD, HOW_ON, ID, IDS, KIND};
 use crate::settings::Settings;
 use crate::steps::{
     ADOPT, BACKUP, ENCRYPTED, MARK, NAME, PRUNE, REGISTER, RELEASE, UNMARK, VERIFY,
@@ -310,6 +310,10 @@ impl Step<'_> {
 
     async fn prune(&self) -> Result<Outcome, Failure> {
         let marker = self.check_owner().await?;
+        if let Some(why) = self.payload().get(HELD).and_then(Value::as_text) {
+            let message = format!("{why}: nothing was removed");
+            return Err(Failure::new(FailureKind::Invalid, message).diagnosis(HOW_ON));
+        }
         let ids = self.ids()?;
         let left = self.repository.still_there(&ids).await?;
         self.repository.prune(&left, self.context.guard).await?;
