@@ -1,7 +1,7 @@
 //! One effect, by its verb.
 
-use crate::book::Stepped;
 use crate::desk::{Begun, Desk};
+use crate::stepped::Stepped;
 use crate::steps::{ADOPT, BASELINE, CLAIM, OF, RELEASE};
 use crate::trouble::invalid;
 use crate::url::Url;
