@@ -171,7 +171,7 @@ async fn sip(mut stream: TcpStream, read: Arc<AtomicU64>) {
             sip += count;
             read.fetch_add(count as u64, Ordering::SeqCst);
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let answer = b"HTTP/1.1 200 x\r\netag: \"v1\"\r\ncontent-length: 0\r\n\r\n";
     let _ = stream.write_all(answer).await;
