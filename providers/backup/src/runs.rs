@@ -1,5 +1,6 @@
 //! The operations of a run: a backup, a look at one, and what goes.
 
+use crate::publish::SMALLER;
 use crate::schedule::Schedule;
 use crate::seen::Seen;
 use crate::steps::{BACKUP, NAME, PRUNE, VERIFY, reach, shown, with_identity};
@@ -92,11 +93,19 @@ impl Run<'_> {
         let mut payload = reach(self.desired);
         self.take(&mut payload);
         payload.insert(KIND.to_owned(), Value::text(self.text("kind").unwrap_or("run")));
+        let smaller = self.asked.get(SMALLER).and_then(Value::as_bool).unwrap_or_default();
+        if smaller {
+            payload.insert(SMALLER.to_owned(), Value::Bool(true));
+        }
         let of = shown(self.desired.fields.get("of"));
         let place = shown(self.desired.fields.get("destination"));
         let mut step = self.step(BACKUP, format!("back up {of} to {place}"), payload, DEADLINE_MS);
         if let Some(reason) = self.text("reason") {
             step.notes.push(reason.to_owned());
+        }
+        if smaller {
+            step.notes
+                .push("it counts also where it is far smaller than those before it".to_owned());
         }
         if let Some(last) = self.backups.iter().rev().find(|it| it.ok) {
             let (took, size) = (span(last.took_ms), words::size(natural(last.bytes)));

@@ -153,6 +153,13 @@ async fn a_dump_that_has_shrunk_fails_the_step_and_does_not_count() {
     let safety = [("verb", "run".into()), ("kind", "safety".into())];
     let steps = desk.run(&lowered, &safety).await;
     desk.perform(&lowered, &steps[0], "t3").await.expect("what is left is saved all the same");
+    assert!(failure.diagnosis.iter().any(|it| it.contains("--accept-smaller")), "{failure:?}");
+    // Somebody says that it is right: it counts, and is what the next is compared with.
+    let right = [("verb", "run".into()), ("smaller", true.into())];
+    let steps = desk.run(&lowered, &right).await;
+    let outcome = desk.perform(&lowered, &steps[0], "t4").await.expect("counts");
+    assert_eq!(id(&outcome), seen(&outcome).last().expect("is there").id);
+    desk.back_up(&lowered, "t5").await.expect("is as large as the last that counts");
 }
 
 #[tokio::test(flavor = "multi_thread")]
