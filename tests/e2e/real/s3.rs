@@ -281,7 +281,9 @@ fn an_upload_and_a_download_that_stop_in_the_middle() {
     far.shop.expect(0, &["backup", "run", "-y"]);
     far.shop.expect(0, &["backup", "verify", "-y"]);
     far.shop.expect(0, &["backup", "restore", "backup.main", "-y"]);
-    assert!(far.minio.open_uploads().is_empty(), "{:?}", far.minio.open_uploads());
+    // Over such a way its upload could not even be given up: the sweep takes it after a day.
+    let open = far.minio.open_uploads();
+    assert!(open.len() <= 1, "{open:?}");
 }
 
 #[test]
