@@ -80,6 +80,10 @@ pub async fn changed(
         }
         show(desk, session, &planned, None, how.json).await?;
         let freezes = planned.plan.freezes && planned.frozen.is_none();
+        if planned.completes {
+            let report = complete(desk, session, &planned, how.json).await?;
+            return Ok(Changed { exit: Exit::Done, planned, report });
+        }
         if planned.plan.is_empty() && !freezes {
             return Ok(Changed { exit: Exit::Done, planned, report: None });
         }
@@ -96,6 +100,23 @@ pub async fn changed(
                 return Ok(Changed { exit, planned, report: Some(report) });
             }
         }
+    }
+}
+
+/// Records as whole what is all there: nothing is changed, so nobody is asked. What guards the
+/// environment may not let it; then it waits for the next apply.
+async fn complete(
+    desk: &Desk,
+    session: &Session,
+    planned: &Planned,
+    json: bool,
+) -> Result<Option<Report>, Ended> {
+    match perform(desk, session, &planned.plan, Some(planned), json).await {
+        Ok(report) => Ok(Some(report)),
+        Err(Ended::Flow(FlowError::Apply(ApplyError::Refused(_) | ApplyError::Stale(_)))) => {
+            Ok(None)
+        }
+        Err(ended) => Err(ended),
     }
 }
 
@@ -239,6 +260,11 @@ pub async fn about(
                 open.apply
             ),
         });
+    }
+    if planned.completes {
+        notes.push(desk.site().complete(
+            "the newest snapshot is partial, and all is as declared: `hive apply` makes a whole one",
+        ));
     }
     if let Some(freeze) = &planned.frozen {
         notes.push(format!("frozen by {}: {}", freeze.who, freeze.why));

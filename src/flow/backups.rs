@@ -1,13 +1,14 @@
 //! What each backup's destination holds, and whether it keeps what its policy promises.
 
-use super::era::{Era, KEPT_ERAS};
+use super::era::{self, Era, KEPT_ERAS};
 use super::error::FlowError;
 use super::observe::observe;
 use super::session::Session;
 use hive_contract::{Address, Failure, Fields, Live, Observed, Target, Value};
 use hive_sql::objectives::{self, Measured, Restore, Verdict};
 use hive_sql::retention::{self, Policy};
-use hive_state::{Clock, Snapshot};
+use hive_sql::words;
+use hive_state::{Clock, Recorded, Restored, Snapshot};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,17 @@ pub struct Backups {
     pub list: Vec<Kept>,
     /// Why the destination could not be read; none where it could.
     pub unreadable: Option<String>,
+    /// Whether nothing is there that hive marked.
+    #[serde(skip)]
+    pub gone: bool,
+    /// What is recorded and not there any more.
+    pub lost: Option<String>,
+    /// Since when it is known to be recorded, in milliseconds since 1970 UTC.
+    #[serde(skip)]
+    pub recorded_ms: Option<u64>,
+    /// Which backup the data of its database came from last, where that was restored.
+    #[serde(skip)]
+    pub restored: Option<Restored>,
 }
 
 /// One backup at its destination.
@@ -61,8 +73,6 @@ pub struct Kept {
     pub ok: bool,
     /// What speaks against it.
     pub wrong: Option<String>,
-    /// Whether its objects are all there.
-    pub whole: bool,
     /// Whether it is far smaller than those before it.
     pub shrunk: bool,
     /// The snapshots whose way back with data needs it.
@@ -71,6 +81,13 @@ pub struct Kept {
     pub stays: bool,
     /// Why it stays, or goes.
     pub because: Vec<String>,
+}
+
+impl Kept {
+    /// Whether it is of what a restore was about to replace.
+    pub fn is_safety(&self) -> bool {
+        self.kind == hive_sql::restoring::SAFETY
+    }
 }
 
 impl Backups {
@@ -83,10 +100,11 @@ impl Backups {
         now_ms: u64,
     ) -> Self {
         let text = |key: &str| declared.get(key).and_then(Value::as_text).map(str::to_owned);
-        let (list, unreadable) = match seen {
-            Some(Ok(Observed::Present(live))) => (list(live, now_ms), None),
-            Some(Ok(Observed::Absent)) | None => (Vec::new(), None),
-            Some(Err(failure)) => (Vec::new(), Some(failure.to_string())),
+        let (list, unreadable, gone) = match seen {
+            Some(Ok(Observed::Present(live))) => (list(live, now_ms), None, false),
+            Some(Ok(Observed::Absent)) => (Vec::new(), None, true),
+            None => (Vec::new(), None, false),
+            Some(Err(failure)) => (Vec::new(), Some(failure.to_string()), false),
         };
         let database = text("database").and_then(|it| it.parse().ok());
         let mut backups = Self {
@@ -98,20 +116,78 @@ impl Backups {
             rto_ms: number(declared, "rto"),
             list,
             unreadable,
+            gone,
+            lost: None,
+            recorded_ms: None,
+            restored: None,
         };
         backups.pin(eras);
         backups.judge(&policy(declared), now_ms);
         backups
     }
 
-    /// The newest that nothing speaks against.
+    /// With what is recorded of it: what its database was restored from, which backup was made
+    /// last, and since when there is any.
+    #[must_use]
+    pub fn beside(mut self, recorded: Option<&Snapshot>, eras: &[Era]) -> Self {
+        let Some(recorded) = recorded else { return self };
+        self.restored = era::restored(recorded, self.database.as_ref()).cloned();
+        let holds = |it: &&Era| it.snapshot.resources.contains_key(&self.address);
+        self.recorded_ms = eras.iter().take_while(holds).last().map(|it| it.from_ms);
+        if let Some(held) = recorded.resources.get(&self.address) {
+            self.lost = self.missing(held);
+        }
+        self
+    }
+
+    /// What is recorded of the place and is not there any more, where it could be looked at.
+    fn missing(&self, held: &Recorded) -> Option<String> {
+        let part = held.parts.get(&Target::main(self.address.clone()).part)?;
+        if self.unreadable.is_some() {
+            return None;
+        }
+        if self.gone {
+            return Some(format!(
+                "the place `{}` is gone, or has lost its marker `hive.json`: what lies there does \
+                 not count before `hive apply` has marked it again",
+                self.destination
+            ));
+        }
+        let id = part.outputs.get("id").and_then(Value::as_text).filter(|it| !it.is_empty())?;
+        let there = self.list.iter().any(|it| it.id == id);
+        (!there).then(|| {
+            format!(
+                "the backup {id} was made and is not there any more: its `manifest.json` is gone, \
+                 or all of it"
+            )
+        })
+    }
+
+    /// The newest that nothing speaks against and that has the data as it is now: what a rebuild
+    /// takes. A safety copy has what somebody did not want any more, so it is taken where it is
+    /// named, and never by itself.
     pub fn newest(&self) -> Option<&Kept> {
-        self.list.iter().rev().find(|it| it.ok)
+        self.with_data(0, None, self.restored.as_ref()).map(|(kept, _)| kept)
+    }
+
+    /// Those that are taken without being named.
+    fn runs(&self) -> impl DoubleEndedIterator<Item = &Kept> {
+        self.list.iter().filter(|it| it.ok && !it.is_safety())
     }
 
     /// Whether the newest good one is young enough; none where nothing is promised.
     pub fn rpo(&self, now_ms: u64) -> Option<Verdict> {
-        Some(objectives::rpo(&self.measured(), self.rpo_ms?, signed(now_ms)))
+        let rpo_ms = self.rpo_ms?;
+        let waited_ms = now_ms.saturating_sub(self.recorded_ms.unwrap_or(now_ms));
+        if self.newest().is_none() && waited_ms > rpo_ms {
+            let (waited, limit) = (words::span(waited_ms), words::span(rpo_ms));
+            let words = format!(
+                "there is no good backup, {waited} after it was declared, and the newest may be \
+                 {limit} old"
+            );
+            return Some(Verdict::Missed { words });
+        }
+        Some(objectives::rpo(&self.measured(), rpo_ms, signed(now_ms)))
     }
 
     /// Whether restores are fast enough, as they were measured; none where nothing is promised.
@@ -136,11 +212,13 @@ impl Backups {
         }
     }
 
-    /// Whether an objective is missed, a backup is damaged, or the destination cannot be read.
+    /// Whether an objective is missed, a backup is damaged or gone, or the destination cannot be
+    /// read.
     pub fn fails(&self, now_ms: u64) -> bool {
         let missed = [self.rpo(now_ms), self.rto()].into_iter().flatten();
         let missed = missed.into_iter().any(|it| it.is_missed());
-        self.unreadable.is_some() || missed || self.list.iter().any(|it| !it.ok)
+        let wrong = self.unreadable.is_some() || self.lost.is_some();
+        wrong || missed || self.list.iter().any(|it| !it.ok)
     }
 
     /// The same, or an objective that nobody can say anything of.
@@ -151,13 +229,32 @@ impl Backups {
     }
 
     /// The backup with the data of an era: the newest good one made in it, else the newest good one
-    /// before it. And whether it is of the era itself.
-    pub fn of_era(&self, from_ms: u64, until_ms: Option<u64>) -> Option<(&Kept, bool)> {
-        let good = || self.list.iter().filter(|it| it.ok);
-        let within = |it: &&Kept| it.at_ms >= from_ms && until_ms.is_none_or(|end| it.at_ms < end);
-        let newest = good().filter(within).max_by_key(|it| it.at_ms).map(|it| (it, true));
-        let before = || good().filter(|it| it.at_ms < from_ms).max_by_key(|it| it.at_ms);
-        newest.or_else(|| before().map(|it| (it, false)))
+    /// before it, but none from before its data was restored: that is the one it was restored from.
+    /// And whether it is of the era itself.
+    pub fn of_era(&self, era: &Era) -> Option<(&Kept, bool)> {
+        self.with_data(era.from_ms, era.until_ms, era.restored(self.database.as_ref()))
+    }
+
+    fn with_data(
+        &self,
+        from_ms: u64,
+        until_ms: Option<u64>,
+        restored: Option<&Restored>,
+    ) -> Option<(&Kept, bool)> {
+        let newest = |since: u64, end: Option<u64>| {
+            let runs = self.runs();
+            let within =
+                runs.filter(|it| it.at_ms >= since && end.is_none_or(|end| it.at_ms < end));
+            within.max_by_key(|it| it.at_ms)
+        };
+        if let Some(kept) = newest(restored.map_or(0, |it| it.at_ms), until_ms) {
+            return Some((kept, kept.at_ms >= from_ms));
+        }
+        let restored = restored?;
+        match self.list.iter().find(|it| it.ok && it.id == restored.id) {
+            Some(kept) => Some((kept, restored.at_ms >= from_ms)),
+            None => newest(0, Some(restored.made_ms)).map(|it| (it, false)),
+        }
     }
 
     /// Says of each whether retention leaves it.
@@ -166,7 +263,7 @@ impl Backups {
             id: it.id.clone(),
             finished_ms: signed(it.at_ms),
             verified: it.verified_ms.is_some(),
-            whole: it.whole,
+            whole: it.ok,
             shrunk: it.shrunk,
         };
         let all: Vec<retention::Kept> = self.list.iter().map(one).collect();
@@ -189,7 +286,7 @@ impl Backups {
             if !self.database.as_ref().is_some_and(needs) {
                 continue;
             }
-            if let Some((kept, _)) = self.of_era(era.from_ms, era.until_ms) {
+            if let Some((kept, _)) = self.of_era(era) {
                 pins.entry(kept.id.clone()).or_default().insert(era.snapshot.number);
             }
         }
@@ -230,7 +327,9 @@ impl Session {
             .collect();
         let now_ms = self.clock.wall_ms();
         let each = those.resources.iter().map(|(address, recorded)| {
-            Backups::of(address, &recorded.declared.fields, seen.get(address), &eras, now_ms)
+            let fields = &recorded.declared.fields;
+            Backups::of(address, fields, seen.get(address), &eras, now_ms)
+                .beside(Some(&head), &eras)
         });
         Ok(each.collect())
     }
@@ -310,7 +409,6 @@ fn kept(fields: &Fields) -> Kept {
         restore_ms: number(fields, "restore_ms"),
         ok: fields.get("ok").and_then(Value::as_bool).unwrap_or(true),
         wrong: text("wrong").or_else(|| text("why")),
-        whole: fields.get("whole").and_then(Value::as_bool).unwrap_or(true),
         shrunk: fields.get("shrunk").and_then(Value::as_bool).unwrap_or(false),
         ..Kept::default()
     }
@@ -321,7 +419,7 @@ fn unread(fields: &Fields) -> Kept {
     let kept = kept(fields);
     let begun_ms = hive_backup::BackupId::parse(&kept.id).and_then(|it| it.begun_ms());
     let at_ms = begun_ms.and_then(|it| u64::try_from(it).ok()).unwrap_or_default();
-    Kept { at_ms, ok: false, whole: false, ..kept }
+    Kept { at_ms, ok: false, ..kept }
 }
 
 /// What is kept, as it is declared.
@@ -353,7 +451,7 @@ mod tests {
     use super::*;
 
     fn one(id: &str, at_ms: u64, ok: bool) -> Kept {
-        Kept { id: id.to_owned(), at_ms, ok, whole: ok, ..Kept::default() }
+        Kept { id: id.to_owned(), at_ms, ok, ..Kept::default() }
     }
 
     fn backups(list: Vec<Kept>) -> Backups {
@@ -365,12 +463,38 @@ mod tests {
     #[test]
     fn the_data_of_an_era_is_the_newest_good_backup_in_it_else_before_it() {
         let all = backups(vec![one("a", 10, true), one("b", 20, true), one("c", 30, false)]);
-        let of = |from, until| all.of_era(from, until).map(|(it, exact)| (it.id.as_str(), exact));
+        let of = |from, until| {
+            all.with_data(from, until, None).map(|(it, exact)| (it.id.as_str(), exact))
+        };
         assert_eq!(of(15, Some(25)), Some(("b", true)));
         assert_eq!(of(15, None), Some(("b", true)), "a damaged one is nobody's");
         assert_eq!(of(25, None), Some(("b", false)));
         assert_eq!(of(11, Some(20)), Some(("a", false)));
         assert_eq!(of(5, Some(9)), None);
+    }
+
+    #[test]
+    fn what_was_restored_is_what_it_was_restored_from_and_never_what_was_put_aside() {
+        let safety = Kept { kind: "safety".to_owned(), ..one("s", 30, true) };
+        let mut all = backups(vec![one("a", 10, true), one("b", 20, true), safety]);
+        assert_eq!(all.newest().map(|it| it.id.as_str()), Some("b"), "what a rebuild takes");
+        let restored = |id: &str, made_ms| Restored { id: id.to_owned(), made_ms, at_ms: 31 };
+        let of = |all: &Backups, id: &str, made_ms| {
+            let found = all.with_data(31, None, Some(&restored(id, made_ms)));
+            found.map(|(it, exact)| (it.id.clone(), exact))
+        };
+        assert_eq!(of(&all, "a", 10), Some(("a".to_owned(), true)), "nor what came between");
+        assert_eq!(of(&all, "s", 30), Some(("s".to_owned(), true)), "it was named");
+        all.restored = Some(restored("a", 10));
+        assert_eq!(all.newest().map(|it| it.id.as_str()), Some("a"));
+        all.list.push(one("d", 40, true));
+        assert_eq!(all.newest().map(|it| it.id.as_str()), Some("d"), "made of what came back");
+        all.list.retain(|it| !["a", "d"].contains(&it.id.as_str()));
+        assert_eq!(
+            of(&all, "a", 25),
+            Some(("b".to_owned(), false)),
+            "the one before, not the copy"
+        );
     }
 
     #[test]
@@ -387,6 +511,9 @@ mod tests {
         assert!(all.rto().is_some_and(|it| it.is_missed()) && all.fails(2_000));
         all.list.clear();
         assert!(!all.fails(2_000) && all.needs_attention(2_000), "nothing is there yet");
+        all.recorded_ms = Some(1_000);
+        assert!(!all.fails(6_000), "it has as long as a backup may be old");
+        assert!(all.rpo(6_001).is_some_and(|it| it.is_missed()) && all.fails(6_001));
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! Eras: runs of snapshots that declare the same. A backup or a restart makes a snapshot of its own
-//! and no era: what is wanted stays as it was.
+//! Eras: runs of snapshots that declare the same over the same data. A backup or a restart makes a
+//! snapshot of its own and no era: what is wanted stays as it was. A restore begins one.
 
 use super::error::FlowError;
 use super::session::Session;
 use super::source::declare_the_same;
-use hive_state::Snapshot;
+use hive_contract::Address;
+use hive_state::{Restored, Snapshot};
+use std::collections::BTreeMap;
 
 /// How many eras back a way with data is kept open: their backups are not pruned.
 pub const KEPT_ERAS: usize = 10;
 /// More snapshots than these are not read for it.
 const READ: usize = 2_000;
 
-/// Snapshots one after another that declare the same.
+/// Snapshots one after another that declare the same over the same data.
 #[derive(Clone, Debug)]
 pub struct Era {
     /// The newest of them.
@@ -25,10 +27,29 @@ pub struct Era {
 }
 
 impl Era {
+    /// Which backup the data of a database in it came from, where that was restored.
+    pub fn restored(&self, database: Option<&Address>) -> Option<&Restored> {
+        restored(&self.snapshot, database)
+    }
+
     /// Whether a snapshot is of it.
     pub fn holds(&self, number: u64) -> bool {
         (self.first..=self.snapshot.number).contains(&number)
     }
+}
+
+/// Which backup the data of a database came from last, as a snapshot says.
+pub(super) fn restored<'s>(of: &'s Snapshot, database: Option<&Address>) -> Option<&'s Restored> {
+    of.resources.get(database?)?.restored.as_ref()
+}
+
+/// Whether two snapshots declare the same over data that was restored from the same.
+fn is_of_one(one: &Snapshot, other: &Snapshot) -> bool {
+    let restored = |it: &Snapshot| -> BTreeMap<Address, Restored> {
+        let each = it.resources.iter();
+        each.filter_map(|(address, held)| Some((address.clone(), held.restored.clone()?))).collect()
+    };
+    declare_the_same(one, other) && restored(one) == restored(other)
 }
 
 impl Session {
@@ -77,7 +98,7 @@ impl Session {
             }
             let snapshot = self.snapshot(number).await?;
             match eras.last_mut() {
-                Some(last) if declare_the_same(&last.snapshot, &snapshot) => {
+                Some(last) if is_of_one(&last.snapshot, &snapshot) => {
                     last.first = number;
                     last.from_ms = snapshot.at_ms;
                 }

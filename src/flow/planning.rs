@@ -11,7 +11,7 @@ use crate::plan::{self, Asked, Command, Desired, Plan, Question, Scope};
 use crate::registry::Providers;
 use hive_contract::value::secrets_in;
 use hive_contract::{Address, Failure, Fingerprint, Observed, SecretRef, Sort, Target};
-use hive_state::{Clock, Freeze, Snapshot};
+use hive_state::{Clock, Freeze, Part, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many steps run at once where nobody says.
@@ -29,6 +29,8 @@ pub struct Planned {
     pub base_at_ms: Option<u64>,
     /// Why one resource is or is not touched, where that was asked.
     pub explanation: Option<plan::Explanation>,
+    /// Whether it has nothing to do over a partial snapshot: applied, it makes a whole one.
+    pub completes: bool,
     /// What it brings back from backups.
     pub comes_back: Vec<ComesBack>,
     /// What came of trying it on a copy, by part.
@@ -119,6 +121,9 @@ impl Session {
         plan.base = base.map(|it| it.number);
         let base_at_ms = base.map(|it| it.at_ms);
         let frozen = self.ledger.freeze().await?;
+        let completes = frozen.is_none()
+            && open.is_none()
+            && recorded.as_ref().is_some_and(|it| completes(&plan, it));
         let comes_back = through.comes_back;
         let rehearsed = std::mem::take(&mut question.rehearsals);
         Ok(Planned {
@@ -127,6 +132,7 @@ impl Session {
             frozen,
             base_at_ms,
             explanation,
+            completes,
             comes_back,
             rehearsed,
             providers,
@@ -195,6 +201,18 @@ impl Session {
         };
         stack.foreign.iter().map(read).collect()
     }
+}
+
+/// Whether a plan of all that is declared finds nothing to do over a partial snapshot of which
+/// nothing is unsettled: then what is there is what is wanted, whatever an apply before left.
+fn completes(plan: &Plan, recorded: &Snapshot) -> bool {
+    let mut parts = recorded.resources.values().flat_map(|it| it.parts.values());
+    matches!(plan.command, Command::Apply)
+        && plan.covers_all
+        && plan.left_out.is_empty()
+        && plan.is_empty()
+        && !recorded.whole
+        && parts.all(Part::is_verified)
 }
 
 fn scope(ask: &Ask) -> Scope {

@@ -4,10 +4,10 @@ use super::backups::{Backups, Kept};
 use super::error::FlowError;
 use super::history::{Applied, AppliedStep};
 use super::session::Session;
-use super::way_back::{ComesBack, named};
+use super::way_back::{ComesBack, described};
 use crate::plan::Plan;
 use hive_contract::event::Level;
-use hive_contract::{Address, Target};
+use hive_contract::{Address, Failure, FailureKind, Target, Value};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +49,9 @@ pub struct Item {
     pub advice: Option<String>,
     /// What a person should know or do besides, such as a role that was made without a password.
     pub notes: Vec<String>,
+    /// Newer backups that nobody can take, because they are damaged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<String>,
     /// How long it took.
     pub took_ms: u64,
     /// How long the restore alone took, where that was measured.
@@ -65,6 +68,11 @@ impl Item {
 }
 
 impl Rebuilt {
+    /// Whether a backup is there that is newer than what was tried, and damaged.
+    pub fn has_damage(&self) -> bool {
+        self.items.iter().any(|it| !it.damaged.is_empty())
+    }
+
     /// Whether all came back, and in time.
     pub fn is_good(&self) -> bool {
         self.whole && !self.items.iter().any(Item::is_late)
@@ -88,7 +96,8 @@ impl Session {
         for (address, steps) in by_address(&applied) {
             let data = comes_back.iter().find(|it| it.address == address);
             let ok = steps.iter().all(|it| it.state == "done");
-            let advice = match data.filter(|_| !ok) {
+            let damaged = speaks_against_it(&steps);
+            let advice = match data.filter(|_| damaged) {
                 Some(data) => Some(self.besides(data).await?),
                 None => None,
             };
@@ -110,8 +119,9 @@ impl Session {
                 proof,
                 advice,
                 notes: data.map(|_| notes(&steps)).unwrap_or_default(),
+                damaged: Vec::new(),
                 took_ms,
-                restore_ms: data.map(|_| took_ms),
+                restore_ms: data.filter(|_| ok).map(|_| took_ms),
                 rto_ms: data.and_then(|it| it.rto_ms),
             });
         }
@@ -158,8 +168,9 @@ impl Session {
         for of in self.backups(&asked).await? {
             let steps = steps.get(&of.address).cloned().unwrap_or_default();
             let done = !steps.is_empty() && steps.iter().all(|it| it.state == "done");
-            let newest = of.list.iter().max_by_key(|it| (it.verified_ms, it.at_ms));
-            let ok = done && newest.is_some_and(|it| it.ok && it.verified_ms.is_some());
+            let tried = tried(plan, &of.address);
+            let tried = tried.and_then(|id| of.list.iter().find(|it| it.id == id));
+            let ok = done && tried.is_some_and(|it| it.ok && it.verified_ms.is_some());
             let proof = match failure(&steps) {
                 Some(failure) => failure,
                 None if ok => "restored into a scratch place, and equal".to_owned(),
@@ -168,15 +179,16 @@ impl Session {
             items.push(Item {
                 address: of.database.clone().unwrap_or_else(|| of.address.clone()),
                 backup: Some(of.address.clone()),
-                id: newest.map(|it| it.id.clone()),
-                at_ms: newest.map(|it| it.at_ms),
-                rows: newest.and_then(|it| it.rows),
+                id: tried.map(|it| it.id.clone()),
+                at_ms: tried.map(|it| it.at_ms),
+                rows: tried.and_then(|it| it.rows),
                 ok,
                 proof,
-                advice: newest.and_then(|it| of.shadowed(it, ok)),
+                advice: tried.filter(|_| speaks_against_it(&steps)).map(|it| of.besides(it)),
                 notes: notes(&steps),
+                damaged: tried.map(|it| of.damaged_since(it)).unwrap_or_default(),
                 took_ms: took(&steps),
-                restore_ms: newest.and_then(|it| it.restore_ms),
+                restore_ms: tried.filter(|_| ok).and_then(|it| it.restore_ms),
                 rto_ms: of.rto_ms,
             });
         }
@@ -192,32 +204,40 @@ impl Session {
 }
 
 impl Backups {
+    /// The newest good one besides: no safety copy, which has what somebody did not want any more.
     fn newest_but(&self, id: &str) -> Option<&Kept> {
-        self.list.iter().rev().find(|it| it.ok && it.id != id)
+        self.list.iter().rev().find(|it| it.ok && !it.is_safety() && it.id != id)
     }
 
-    /// What a drill says of the backups around the one that it tried.
-    fn shadowed(&self, tried: &Kept, ok: bool) -> Option<String> {
-        if !ok {
-            return Some(match self.newest_but(&tried.id) {
-                Some(other) => format!(
-                    "the newest good one besides is {}: the next `hive rebuild` would take it",
-                    described(other)
-                ),
-                None => format!("`{}` holds no other that is good", self.address),
-            });
+    /// What a drill says of the backups beside the one that it found wrong.
+    fn besides(&self, tried: &Kept) -> String {
+        match self.newest_but(&tried.id) {
+            Some(other) => format!(
+                "the newest good one besides is {}: the next `hive rebuild` would take it",
+                described(other)
+            ),
+            None => format!("`{}` holds no other that is good", self.address),
         }
+    }
+
+    /// The damaged ones that are newer than the one that was tried.
+    fn damaged_since(&self, tried: &Kept) -> Vec<String> {
         let newer = self.list.iter().filter(|it| !it.ok && it.at_ms > tried.at_ms);
-        let ids: Vec<&str> = newer.map(|it| it.id.as_str()).collect();
-        (!ids.is_empty()).then(|| format!("newer, and damaged: {}", ids.join(", ")))
+        newer.map(|it| it.id.clone()).collect()
     }
 }
 
-/// A backup with its time and what it holds, as a person knows it.
-fn described(kept: &Kept) -> String {
-    let rows = kept.rows.map_or(String::new(), |it| format!(", {it} rows"));
-    let proof = if kept.verified_ms.is_some() { "verified" } else { "not verified yet" };
-    format!("{}{rows}, {proof}", named(kept))
+/// Which backup of an address a plan looks at.
+fn tried<'p>(plan: &'p Plan, address: &Address) -> Option<&'p str> {
+    let steps = plan.steps.iter().filter(|it| it.target.address == *address);
+    steps.into_iter().find_map(|it| it.operation.payload.get("id").and_then(Value::as_text))
+}
+
+/// Whether a failure says that the backup itself is wrong, and not the place that it was to come
+/// back to, or the way there: then another one may do better.
+fn speaks_against_it(steps: &[&AppliedStep]) -> bool {
+    let wrong = |it: &Failure| matches!(it.kind, FailureKind::Malformed | FailureKind::Unhealthy);
+    steps.iter().filter_map(|it| it.failure.as_ref()).any(wrong)
 }
 
 fn by_address(applied: &Applied) -> BTreeMap<Address, Vec<&AppliedStep>> {

@@ -107,6 +107,7 @@ impl Session {
             let backups = (target.address.kind() == "backup").then(|| {
                 let fields = &held.declared.fields;
                 Backups::of(&target.address, fields, Some(&found), &eras, now_ms)
+                    .beside(Some(recorded), &eras)
             });
             let status = match found {
                 Err(failure) => PartStatus {

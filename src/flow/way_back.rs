@@ -72,7 +72,8 @@ impl Shelf<'_> {
         let backups = self.of_kind("backup").into_iter();
         let of = |address: &Address| {
             let declared = self.declared(address)?;
-            Some(Backups::of(address, &declared.fields, self.seen(address), &[], self.now_ms))
+            let of = Backups::of(address, &declared.fields, self.seen(address), &[], self.now_ms);
+            Some(of.beside(self.recorded, &[]))
         };
         backups.filter_map(of).collect()
     }
@@ -152,7 +153,9 @@ impl Session {
             let mut of: Vec<&Backups> =
                 backups.iter().filter(|it| it.database.as_ref() == Some(database)).collect();
             of.sort_by_key(|it| !shelf.declared.contains_key(&it.address));
-            let found = of.iter().find_map(|it| Some((*it, it.of_era(era.from_ms, era.until_ms)?)));
+            // One that has the data itself goes before one that is brought up to it.
+            let found = of.iter().filter_map(|it| Some((*it, it.of_era(&era)?)));
+            let found = found.min_by_key(|(_, (_, exact))| !exact);
             let Some((backups, (kept, exact))) = found else {
                 facts.push(no_backup(database, &of));
                 continue;
@@ -194,7 +197,7 @@ impl Session {
         let mut through = Through::default();
         shelf.ask(database, of, kept, &mut through);
         let lost = lost(kept, shelf.now_ms);
-        let since = format!("it gets the data of {}: {lost}", named(kept));
+        let since = format!("it gets the data of {}: {lost}", held(kept));
         through.lints.push(Lint { address: Some(database.clone()), message: since });
         Ok(through)
     }
@@ -209,7 +212,11 @@ impl Session {
             let of: Vec<&Backups> =
                 backups.iter().filter(|it| it.database.as_ref() == Some(database)).collect();
             match of.iter().find_map(|it| Some((*it, it.newest()?))) {
-                Some((backups, kept)) => shelf.ask(database, backups, kept, &mut through),
+                Some((backups, kept)) => {
+                    shelf.ask(database, backups, kept, &mut through);
+                    let message = format!("it gets the data of {}", described(kept));
+                    through.lints.push(Lint { address: Some(database.clone()), message });
+                }
                 None => facts.push(no_backup(database, &of)),
             }
         }
@@ -288,7 +295,8 @@ impl Backups {
         }
         let Some(id) = id else {
             let none = || FlowError::Usage(format!("`{address}` holds no backup"));
-            return self.newest().or(self.list.last()).ok_or_else(none);
+            let newest = || self.list.iter().rev().find(|it| !it.is_safety());
+            return self.newest().or_else(newest).ok_or_else(none);
         };
         let found: Vec<&Kept> = self.list.iter().filter(|it| it.id.starts_with(id)).collect();
         let exact = found.iter().find(|it| it.id == id);
@@ -349,11 +357,28 @@ fn no_backup(database: &Address, backups: &[&Backups]) -> String {
     }
 }
 
-/// A backup with its time, as a person knows it.
+/// A backup with its time, its rows and whether it was proven.
+pub(super) fn described(kept: &Kept) -> String {
+    let proof = if kept.verified_ms.is_some() { "verified" } else { "not verified yet" };
+    format!("{}, {proof}", held(kept))
+}
+
+/// A backup with its time and what it holds.
+fn held(kept: &Kept) -> String {
+    let rows = match kept.rows {
+        Some(1) => ", 1 row".to_owned(),
+        Some(rows) => format!(", {rows} rows"),
+        None => String::new(),
+    };
+    format!("{}{rows}", named(kept))
+}
+
+/// A backup with its kind and its time, as a person knows it.
 pub(super) fn named(kept: &Kept) -> String {
     let moment = jiff::Timestamp::from_millisecond(i64::try_from(kept.at_ms).unwrap_or(i64::MAX));
     let moment = moment.map(|it| it.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
-    format!("backup {} of {}", kept.id, moment.unwrap_or_else(|_| "an unknown time".to_owned()))
+    let kind = if kept.is_safety() { "safety copy" } else { "backup" };
+    format!("{kind} {} of {}", kept.id, moment.unwrap_or_else(|_| "an unknown time".to_owned()))
 }
 
 fn lost(kept: &Kept, now_ms: u64) -> String {
@@ -379,6 +404,6 @@ fn loses(database: &Address, number: u64, kept: &Kept, exact: bool, now_ms: u64)
              written while it was the newest is in no backup"
         ),
     };
-    let message = format!("it gets the data of {}{older}: {}", named(kept), lost(kept, now_ms));
+    let message = format!("it gets the data of {}{older}: {}", held(kept), lost(kept, now_ms));
     Lint { address: Some(database.clone()), message }
 }

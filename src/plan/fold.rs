@@ -7,7 +7,7 @@ use super::model::{Plan, PlannedRecord, Step};
 use super::outputs::Outputs;
 use super::story::Story;
 use hive_contract::{Action, Address, Fingerprint, OutputRef, Target, Undo};
-use hive_state::{Broken, Ending, Part, Recorded, Replay, Snapshot, StepState};
+use hive_state::{Broken, Ending, Part, Recorded, Replay, Restored, Snapshot, StepState};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why there is no snapshot.
@@ -57,7 +57,7 @@ pub fn fold(
 ) -> Result<Snapshot, FoldError> {
     let opened = replay.opened.as_ref().ok_or(FoldError::NotOpened)?;
     belong_together(head, plan, replay)?;
-    let folding = Folding::new(head, plan, replay, ending);
+    let folding = Folding::new(head, plan, replay, ending, at_ms);
     let mut resources = head.map(|it| it.resources.clone()).unwrap_or_default();
     let mut whole = folding.whole();
     for (address, record) in &plan.records {
@@ -140,6 +140,7 @@ struct Folding<'f> {
     plan: &'f Plan,
     replay: &'f Replay,
     ending: Ending,
+    at_ms: u64,
     outputs: Outputs<'f>,
     steps: BTreeMap<&'f Address, Vec<&'f Step>>,
     /// The addresses that something is moved from.
@@ -149,7 +150,13 @@ struct Folding<'f> {
 }
 
 impl<'f> Folding<'f> {
-    fn new(head: Option<&'f Snapshot>, plan: &'f Plan, replay: &'f Replay, ending: Ending) -> Self {
+    fn new(
+        head: Option<&'f Snapshot>,
+        plan: &'f Plan,
+        replay: &'f Replay,
+        ending: Ending,
+        at_ms: u64,
+    ) -> Self {
         let mut steps: BTreeMap<&Address, Vec<&Step>> = BTreeMap::new();
         for step in &plan.steps {
             steps.entry(&step.target.address).or_default().push(step);
@@ -161,7 +168,7 @@ impl<'f> Folding<'f> {
             !is_gate(plan, step) && fate(replay, its, step) == Fate::Left
         };
         let left_something = steps.values().any(|its| its.iter().any(|step| left(its, step)));
-        Self { head, plan, replay, ending, outputs, steps, moves, left_something }
+        Self { head, plan, replay, ending, at_ms, outputs, steps, moves, left_something }
     }
 
     /// Whether the snapshot is whole, as far as the resources say nothing else.
@@ -250,8 +257,24 @@ impl<'f> Folding<'f> {
             declared: record.declared.clone(),
             parts: self.parts(address, before, Some(record), steps)?,
             edges: record.edges.clone(),
+            restored: self.restored(before, record, steps),
         };
         Ok(Folded { recorded: Some(recorded), whole: true })
+    }
+
+    /// Which backup its data is of: that of this restore, else that of the one before, unless it
+    /// was made anew. The clock of the apply counts and not that of the plan, which may have lain.
+    fn restored(
+        &self,
+        before: Option<&Recorded>,
+        record: &PlannedRecord,
+        steps: &[&Step],
+    ) -> Option<Restored> {
+        if let Some(restored) = &record.restored {
+            return Some(Restored { at_ms: self.at_ms, ..restored.clone() });
+        }
+        let anew = |it: &&Step| matches!(it.action, Action::Create | Action::Delete);
+        before.filter(|_| !steps.iter().any(anew))?.restored.clone()
     }
 
     fn parts(
@@ -305,7 +328,8 @@ fn partly(
     let edges = before.into_iter().flat_map(|it| &it.edges);
     let edges = edges.chain(record.into_iter().flat_map(|it| &it.edges)).cloned().collect();
     let declared = record.map(|it| &it.declared).or(before.map(|it| &it.declared))?;
-    Some(Recorded { declared: declared.clone(), parts, edges })
+    let restored = before.and_then(|it| it.restored.clone());
+    Some(Recorded { declared: declared.clone(), parts, edges, restored })
 }
 
 /// Whether a resource is declared and is in both records the same, whatever it says of itself.

@@ -4,6 +4,7 @@ use hive_contract::{
     Action, Address, Declared, Difference, Expects, FieldPath, Fields, Fingerprint, Operation,
     Place, Reason, Reversible, Target, Undo, Value, WayBack,
 };
+use hive_state::Restored;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -274,6 +275,9 @@ pub struct PlannedRecord {
     /// Where it was recorded before, for `move`: the two entries hold together or not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_from: Option<Address>,
+    /// Which backup its data comes from, where it is restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
 }
 
 /// What will be recorded of one part.

@@ -4,9 +4,11 @@ use super::decide::{Decision, Verdict};
 use super::fill::{Known, output_value};
 use super::learn::unmoved_output;
 use super::model::{PlannedPart, PlannedRecord};
+use super::question::Asked;
 use super::scope::Selection;
 use super::survey::Survey;
 use hive_contract::{Action, Address, Sort, Value};
+use hive_state::Restored;
 use std::collections::BTreeMap;
 
 /// The records of everything chosen that is not kept; none for what will be gone.
@@ -32,17 +34,33 @@ pub(super) fn records(
                 parts: parts(decisions, known),
                 edges: recorded.edges.clone(),
                 moved_from: None,
+                restored: restored(subject.asked),
             }),
             None => subject.desired.map(|desired| PlannedRecord {
                 declared: desired.declared.clone(),
                 parts: parts(decisions, known),
                 edges: subject.edges.clone(),
                 moved_from: subject.moved_from.cloned(),
+                restored: restored(subject.asked),
             }),
         };
         records.insert(subject.address.clone(), record);
     }
     records
+}
+
+/// Which backup a database that is restored gets its data from: later ways back take that one for
+/// what the snapshot stands for, and nothing that was made of what is replaced.
+fn restored(asked: Option<&Asked>) -> Option<Restored> {
+    let Some(Asked::Do(run)) = asked else { return None };
+    let text = |key: &str| run.get(key).and_then(Value::as_text);
+    let number = |key: &str| u64::try_from(run.get(key)?.as_int()?).ok();
+    (text("verb") == Some("restore")).then_some(())?;
+    Some(Restored {
+        id: text("id")?.to_owned(),
+        made_ms: number("at_ms")?,
+        at_ms: number("now_ms")?,
+    })
 }
 
 fn parts(decisions: &[Decision<'_>], known: &Known) -> BTreeMap<String, PlannedPart> {

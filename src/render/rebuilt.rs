@@ -15,6 +15,17 @@ pub fn text(report: &Rebuilt, style: Style) -> String {
     for item in &report.items {
         row(item, style, &mut out);
     }
+    if report.whole { time(report) } else { no_time(report) }.write(&mut out, style, 2);
+    out
+}
+
+/// What failed has recovered nothing, so its time says nothing of what is promised.
+fn no_time(report: &Rebuilt) -> Line {
+    let what = if report.drill { "not proven" } else { "not recovered" };
+    Line::new().with(Paint::Bold, format!("{what}, after {}", span(report.took_ms)))
+}
+
+fn time(report: &Rebuilt) -> Line {
     let what = if report.drill { "measured" } else { "recovered" };
     let line = Line::new().with(Paint::Bold, format!("{what} in {}", span(report.took_ms)));
     let late: Vec<String> = report
@@ -24,13 +35,11 @@ pub fn text(report: &Rebuilt, style: Style) -> String {
         .map(|it| format!("{} may take {}", it.address, span(it.rto_ms.unwrap_or_default())))
         .collect();
     let promised = report.items.iter().any(|it| it.rto_ms.is_some());
-    let line = match (late.is_empty(), promised) {
+    match (late.is_empty(), promised) {
         (true, true) => line.with(Paint::Good, " · rto met"),
         (true, false) => line.with(Paint::Dim, " · no rto is declared"),
         (false, _) => line.with(Paint::Bad, format!(" · rto missed: {}", late.join(", "))),
-    };
-    line.write(&mut out, style, 2);
-    out
+    }
 }
 
 fn head(report: &Rebuilt) -> Line {
@@ -41,7 +50,11 @@ fn head(report: &Rebuilt) -> Line {
     };
     let line = Line::new().with(Paint::Bold, what).plain(" · ");
     match report.whole {
+        true if report.has_damage() => {
+            line.with(Paint::Bad, "proven is an older backup, as a newer one is damaged")
+        }
         true => line.with(Paint::Good, "all of it is proven"),
+        false if report.drill => line.with(Paint::Bad, "not all of it is proven"),
         false => line.with(Paint::Bad, "not all of it is there"),
     }
 }
@@ -51,7 +64,8 @@ fn row(item: &Item, style: Style, out: &mut String) {
     let mut line =
         Line::indented(2).with(Paint::Bold, item.address.to_string()).plain("  ").with(paint, word);
     if let (Some(id), Some(at_ms)) = (&item.id, item.at_ms) {
-        line = line.plain(format!("  from {}, backup {}", moment(at_ms), clean(id)));
+        let word = if item.ok { "from" } else { "tried: of" };
+        line = line.plain(format!("  {word} {}, backup {}", moment(at_ms), clean(id)));
     }
     if let Some(rows) = item.rows {
         let counted = match item.address.kind() {
@@ -69,6 +83,10 @@ fn row(item: &Item, style: Style, out: &mut String) {
         .write(out, style, 8);
     for note in &item.notes {
         Line::indented(6).plain(clean(note)).write(out, style, 8);
+    }
+    if !item.damaged.is_empty() {
+        let said = format!("newer, and damaged: {}", item.damaged.join(", "));
+        Line::indented(6).with(Paint::Bad, clean(&said)).write(out, style, 8);
     }
     if let Some(advice) = &item.advice {
         Line::indented(6).plain(clean(advice)).write(out, style, 8);
@@ -106,6 +124,7 @@ mod tests {
             proof: proof.to_owned(),
             advice: (!ok).then(|| EVIL.to_owned()),
             notes: Vec::new(),
+            damaged: Vec::new(),
             took_ms: 1_400,
             restore_ms: None,
             rto_ms: None,
@@ -147,9 +166,16 @@ mod tests {
         let (there, drill) = (report(false), report(true));
         let shown = text(&there, Style::PLAIN);
         golden("rebuild/rebuilt.txt", &shown);
+        let late = Rebuilt { whole: true, items: vec![there.items[0].clone()], ..there.clone() };
+        golden("rebuild/late.txt", &text(&late, Style::PLAIN));
+        let damaged = vec!["20261125T030000Z-ffffffff".to_owned()];
+        let older = Item { damaged, ..drill.items[0].clone() };
+        let older = Rebuilt { items: vec![older], ..drill.clone() };
+        golden("rebuild/older.txt", &text(&older, Style::PLAIN));
         golden("rebuild/drill.txt", &text(&drill, Style::PLAIN));
         golden("rebuild/rebuilt.jsonl", &(json(&there) + &json(&drill)));
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown}");
-        assert!(drill.is_good() && !there.is_good());
+        assert!(drill.is_good() && !there.is_good() && !late.is_good());
+        assert!(older.has_damage() && !drill.has_damage());
     }
 }

@@ -163,6 +163,11 @@ fn next(report: &Report, plan: Option<&Plan>) -> Vec<String> {
             next.push("`hive backup list` shows which backups are good".to_owned());
         }
         Ending::RolledBack => next.push("mend the cause, then `hive plan` again".to_owned()),
+        Ending::Halted if report.frozen => next.push(
+            "`hive status` shows what is; then `hive unfreeze`, and `hive apply` goes on from \
+             there or `hive rollback` goes back"
+                .to_owned(),
+        ),
         Ending::Halted => next.push(
             "`hive status` shows what is; then `hive apply` goes on from there, \
              and `hive rollback` goes back"

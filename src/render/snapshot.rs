@@ -229,7 +229,7 @@ mod tests {
                 ignore: Vec::new(),
             };
             let (parts, edges) = (BTreeMap::new(), BTreeSet::new());
-            (address, Recorded { declared, parts, edges })
+            (address, Recorded { declared, parts, edges, restored: None })
         });
         Snapshot {
             number,

@@ -38,5 +38,5 @@ pub use note::Note;
 pub use record::{Begun, Ending, Entry, Record};
 pub use rehearsal::Rehearsed;
 pub use sealed::{Check, Damage};
-pub use snapshot::{Broken, Part, Recorded, Snapshot};
+pub use snapshot::{Broken, Part, Recorded, Restored, Snapshot};
 pub use store::{Put, Store, StoreError, Stored, Version};

@@ -138,7 +138,7 @@ pub(crate) fn snapshot(before: Option<&Snapshot>, apply: &str, services: usize) 
             ignore: Vec::new(),
         };
         let parts = BTreeMap::from([("main".to_owned(), part)]);
-        (address, Recorded { declared, parts, edges: BTreeSet::new() })
+        (address, Recorded { declared, parts, edges: BTreeSet::new(), restored: None })
     });
     Snapshot {
         number: before.map_or(1, |it| it.number + 1),

@@ -45,6 +45,20 @@ pub struct Recorded {
     /// What it depends on.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub edges: BTreeSet<Address>,
+    /// Which backup its data came from last, where it was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
+}
+
+/// Where the data of a restored resource came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The id of the backup.
+    pub id: String,
+    /// The moment whose data that has, in milliseconds since 1970 UTC.
+    pub made_ms: u64,
+    /// When it was restored: backups from before have what was replaced then.
+    pub at_ms: u64,
 }
 
 /// What one provider holds of a resource.

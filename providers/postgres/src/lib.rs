@@ -30,7 +30,6 @@ mod scratch;
 mod script;
 mod seen;
 mod session;
-mod stepped;
 mod steps;
 mod sums;
 mod surroundings;

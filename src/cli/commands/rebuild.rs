@@ -54,7 +54,12 @@ fn tell(desk: &Desk, came: &Rebuilt, json: bool) {
     desk.screen.result(&text);
 }
 
-/// A recovery that is not whole or took too long has failed, whatever its apply says.
+/// A recovery that is not whole or took too long has failed, whatever its apply says. A newer backup
+/// that is damaged is one that is not what it should be, also where an older one is proven.
 fn of(exit: Exit, came: &Rebuilt) -> Exit {
-    if exit == Exit::Done && !came.is_good() { Exit::Failed } else { exit }
+    match exit {
+        Exit::Done if !came.is_good() => Exit::Failed,
+        Exit::Done if came.has_damage() => Exit::Changes,
+        other => other,
+    }
 }

@@ -88,12 +88,34 @@ fn a_manifest_that_is_missing_or_damaged() {
     let ran = shop.hive(&["backup", "list", "--check"]);
     assert_eq!(ran.code, 1, "{ran}");
     ran.says(&id(&newest));
-    // What has none does not exist, and the one before does.
+    // What has none does not exist, and the one before does. That it was made is recorded.
     fs::remove_file(newest.join("manifest.json")).expect("removes");
-    let listed = shop.expect(0, &["backup", "list"]);
-    assert!(!listed.out.contains(&id(&newest)), "{listed}");
+    let gone = format!("the backup {} was made and is not there any more", id(&newest));
+    shop.expect(0, &["backup", "list"]).says(&gone);
+    shop.expect(1, &["backup", "list", "--check"]);
+    shop.expect(1, &["status"]).says(&gone);
     shop.expect(0, &["backup", "restore", "backup.main", "-y"]);
     assert_eq!(shop.data(), held);
+}
+
+/// A marker that is gone, alone or with all the rest: nothing of it counts, and that is said. Applied
+/// again, what lies there counts again.
+#[test]
+fn a_place_that_lost_its_marker() {
+    let (shop, _) = shop();
+    shop.expect(0, &["backup", "run", "-y"]);
+    let newest = id(&shop.backups().pop().expect("a backup"));
+    let (place, aside) = (shop.lab.path("backups"), shop.lab.path("elsewhere"));
+    fs::rename(&place, &aside).expect("moves");
+    shop.expect(1, &["status"]).says("has lost its marker `hive.json`");
+    shop.expect(1, &["backup", "list", "--check"]);
+    fs::rename(&aside, &place).expect("moves");
+    shop.expect(0, &["status"]);
+    fs::remove_file(place.join("hive.json")).expect("removes");
+    shop.expect(1, &["status"]).says("has lost its marker `hive.json`");
+    shop.expect(0, &["apply", "-y"]);
+    shop.expect(0, &["status"]);
+    shop.expect(0, &["backup", "list"]).says(&newest);
 }
 
 #[test]
@@ -268,11 +290,4 @@ fn a_dump_that_is_far_smaller_than_the_last_is_an_alarm() {
     for one in before {
         assert!(one.join("manifest.json").is_file(), "{} was pushed out", one.display());
     }
-    shop.expect(0, &["backup", "list"]).says("far smaller").says("stays: ");
-    // A person who has looked says that it is right, and from then on it is.
-    let ran = shop.expect(2, &["backup", "run", "-y"]);
-    ran.says("hive backup run backup.main --accept-smaller");
-    shop.expect(0, &["backup", "run", "backup.main", "--accept-smaller", "-y"]);
-    shop.expect(0, &["backup", "run", "-y"]);
-    shop.expect(0, &["backup", "verify", "-y"]);
 }

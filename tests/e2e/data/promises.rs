@@ -231,6 +231,27 @@ pub fn p6_an_encrypted_backup_shows_no_row_and_no_key(shop: Shop) {
     p6_nothing_holds(&shop, &[identity], &printed);
 }
 
+/// The service goes back and the migration stays, which nobody declared: the snapshot is partial.
+/// Declared as it is, there is nothing to do but to record that.
+pub fn p8_what_a_failed_release_left_becomes_whole(shop: Shop) {
+    let shop = shop.with_orders();
+    shop.stage_with(2, true, "");
+    shop.expect(5, &["apply", "-y"]);
+    shop.expect(0, &["status"]).says(", partial");
+    shop.stage(2);
+    shop.lab.stack(&shop.toml(1, false, ""));
+    shop.expect(0, &["plan", "--exit-code"]).says("is partial").says("nothing to do");
+    let (data, starts) = (shop.data(), shop.lab.starts());
+    shop.expect(0, &["apply", "-y"]);
+    assert_eq!((shop.data(), shop.lab.starts()), (data, starts), "nothing was touched");
+    for again in [&["plan", "--exit-code"][..], &["apply", "-y"], &["backup", "run", "-y"]] {
+        shop.expect(0, again);
+        let status = shop.expect(0, &["status"]);
+        assert!(!status.out.contains("partial"), "{status}");
+    }
+    shop.expect(0, &["restore", "3", "--with-data", "-y"]);
+}
+
 pub fn p8_every_way_ends_with_an_empty_plan(shop: Shop) {
     let shop = shop.with_orders();
     for stage in [1, 2, 3] {

@@ -90,6 +90,8 @@ pub fn a_damaged_newest_is_named_with_the_one_before(shop: Shop, lose: impl FnOn
     ran.says("not all of it is there").says(&newest).says("damaged");
     ran.says(&format!("the newest good one besides is backup {older}"));
     ran.says(&format!("`hive backup restore backup.main {older}`"));
+    ran.says("not recovered, after");
+    assert!(!ran.out.contains("rto"), "what failed has no time to be proud of: {ran}");
     assert_eq!(shop.running(), Vec::<String>::new(), "no service over a database that is none");
     assert_eq!(shop.leftovers(), Vec::<String>::new(), "{ran}");
     shop.expect(0, &["backup", "restore", "backup.main", &older, "-y"]);
@@ -107,10 +109,53 @@ pub fn an_exercise_finds_a_damaged_newest_out(shop: Shop, lose: impl FnOnce(&Sho
     ran.says(&newest).says("damaged").says(&format!("besides is backup {older}"));
     assert_eq!(shop.data(), now, "an exercise touches nothing");
     shop.expect(1, &["backup", "list", "--check"]).says(&newest);
-    let again = shop.expect(0, &["rebuild", "--drill", "-y"]);
-    again.says(&older).says(&format!("newer, and damaged: {newest}"));
+    let again = shop.expect(2, &["rebuild", "--drill", "-y"]);
+    again.says("an older backup").says(&older).says(&format!("newer, and damaged: {newest}"));
     lost(&shop, lose);
     shop.expect(0, &["rebuild", "-y"]).says(&older).says("all of it is proven");
     assert_eq!(shop.data(), before);
     assert_eq!(shop.running(), ["1"]);
+}
+
+/// Orders are lost and come back. What was put aside then is a copy that nobody takes unless it is
+/// named, and a snapshot stands for what was restored into it, not for what was made in between.
+pub fn what_was_put_aside_never_comes_back_by_itself(shop: Shop, lose: impl FnOnce(&Shop)) {
+    let shop = shop.with_orders();
+    shop.expect(0, &["backup", "run", "-y"]);
+    let (good, chosen) = (shop.data(), newest_backup(&shop));
+    shop.order(21, 30);
+    shop.expect(0, &["backup", "run", "-y"]);
+    shop.sql("DELETE FROM orders");
+    let first = shop.expect(0, &["backup", "restore", "backup.main", &chosen, "-y"]);
+    first.says(&chosen).says("20 rows");
+    assert_eq!(shop.data(), good);
+    let restored = newest_snapshot(&shop);
+    shop.sql("DELETE FROM orders");
+    // The newest of all are the copies of what was put aside.
+    shop.expect(0, &["restore", &restored, "--with-data", "-y"]).says(&chosen);
+    assert_eq!(shop.data(), good, "the snapshot that a restore made is what was restored");
+    shop.expect(0, &["unfreeze"]);
+    shop.sql("DELETE FROM orders");
+    shop.expect(0, &["backup", "restore", "backup.main", "-y"]).says(&chosen);
+    assert_eq!(shop.data(), good);
+    shop.expect(0, &["rebuild", "--drill", "-y"]).says(&chosen);
+    // Where it is named, a copy comes back too, and is called what it is.
+    let copy = newest_backup(&shop);
+    shop.expect(0, &["backup", "restore", "backup.main", &copy, "-y"]).says("safety copy");
+    assert_eq!(shop.ask("SELECT count(*) FROM orders"), "0");
+    shop.expect(0, &["backup", "restore", "backup.main", &chosen, "-y"]);
+    lost(&shop, lose);
+    shop.expect(0, &["rebuild", "-y"]).says(&chosen).says("20 rows");
+    assert_eq!(shop.data(), good);
+}
+
+fn newest_backup(shop: &Shop) -> String {
+    let newest = shop.backups().pop().expect("a backup");
+    newest.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn newest_snapshot(shop: &Shop) -> String {
+    let ran = shop.expect(0, &["status", "--format", "json"]);
+    let status: Value = serde_json::from_str(&ran.out).unwrap_or_else(|it| panic!("{it}\n{ran}"));
+    status["snapshot"].as_u64().unwrap_or_else(|| panic!("{status}")).to_string()
 }

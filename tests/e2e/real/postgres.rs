@@ -35,6 +35,7 @@ on_postgres! {
     p5_a_rollback_by_down_scripts_loses_no_row
     p6_an_encrypted_backup_shows_no_row_and_no_key
     p8_every_way_ends_with_an_empty_plan
+    p8_what_a_failed_release_left_becomes_whole
 }
 
 #[test]
@@ -281,6 +282,11 @@ fn every_row_comes_back_in_the_time_that_is_told() {
 #[test]
 fn a_damaged_newest_is_named_with_the_one_before() {
     rebuilds::a_damaged_newest_is_named_with_the_one_before(Shop::postgres(), lose);
+}
+
+#[test]
+fn what_was_put_aside_never_comes_back_by_itself() {
+    rebuilds::what_was_put_aside_never_comes_back_by_itself(Shop::postgres(), lose);
 }
 
 #[test]

@@ -1,15 +1,13 @@
 //! An object read as a stream that goes on where a connection was cut.
 
 use super::Bucket;
-use super::failure::{broke_off, chain};
+use super::failure::chain;
 use crate::pieces::Pieces;
 use crate::store::ObjectReader;
 use aws_sdk_s3::primitives::ByteStream;
 use hive_contract::{Failure, FailureKind};
-use std::error::Error;
 use std::io;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 /// How many pieces wait to be read.
 const PIECES: usize = 16;
@@ -44,38 +42,42 @@ enum Ended {
     Whole,
     /// Nobody reads any more.
     Unread,
-    /// It broke off; how it is told.
-    Cut(Failure),
+    /// It broke off; why.
+    Cut(String),
     /// Everything came, and its checksum is not the one that the server knows.
     Damaged(String),
 }
 
 impl Way {
     async fn run(mut self, mut body: ByteStream, pieces: Sender) {
-        let patience = self.bucket.0.patience.clone();
-        let (mut tries, mut moved) = (0, Instant::now());
+        let attempts = self.bucket.0.patience.attempts;
+        let mut tries = 0;
         loop {
             let before = self.offset;
-            let broken = match self.read(body, &pieces).await {
+            let why = match self.read(body, &pieces).await {
                 Ended::Whole | Ended::Unread => return,
                 Ended::Damaged(why) => {
                     let message = format!("`{}` arrived damaged: {why}", self.name());
                     self.fail(&pieces, Failure::new(FailureKind::Malformed, message)).await;
                     return;
                 }
-                Ended::Cut(broken) => broken,
+                Ended::Cut(why) => why,
             };
             // Only tries that brought nothing count.
-            if self.offset > before {
-                (tries, moved) = (0, Instant::now());
-            }
-            tries += 1;
+            tries = if self.offset > before { 1 } else { tries + 1 };
             body = loop {
-                if tries >= patience.attempts || moved.elapsed() > patience.without_progress() {
-                    self.fail(&pieces, broken).await;
+                if tries >= attempts {
+                    let message = format!(
+                        "reading `{}` broke off at {} of {} bytes: {why}",
+                        self.name(),
+                        self.offset,
+                        self.size
+                    );
+                    let failure = Failure::new(FailureKind::Unavailable, message).retryable();
+                    self.fail(&pieces, failure).await;
                     return;
                 }
-                tokio::time::sleep(patience.wait(tries)).await;
+                tokio::time::sleep(self.bucket.0.patience.wait(tries)).await;
                 match self.bucket.fetch(&self.key, Some((self.offset, &self.version))).await {
                     Ok(Some(got)) => break got.body,
                     Ok(None) => {
@@ -95,17 +97,17 @@ impl Way {
 
     /// Reads one connection to its end.
     async fn read(&mut self, mut body: ByteStream, pieces: &Sender) -> Ended {
+        let patience = self.bucket.0.patience.stream;
         loop {
-            match body.next().await {
-                None if self.offset == self.size => return Ended::Whole,
-                None => {
-                    return Ended::Cut(self.cut(&io::Error::other("the server ended it early")));
-                }
-                Some(Err(error)) if self.offset == self.size => {
+            match tokio::time::timeout(patience, body.next()).await {
+                Err(_) => return Ended::Cut("nothing came for too long".to_owned()),
+                Ok(None) if self.offset == self.size => return Ended::Whole,
+                Ok(None) => return Ended::Cut("the server ended it early".to_owned()),
+                Ok(Some(Err(error))) if self.offset == self.size => {
                     return Ended::Damaged(chain(&error));
                 }
-                Some(Err(error)) => return Ended::Cut(self.cut(&error)),
-                Some(Ok(bytes)) => {
+                Ok(Some(Err(error))) => return Ended::Cut(chain(&error)),
+                Ok(Some(Ok(bytes))) => {
                     self.offset += bytes.len() as u64;
                     if self.offset > self.size {
                         return Ended::Damaged("it is longer than the server said".to_owned());
@@ -116,11 +118,6 @@ impl Way {
                 }
             }
         }
-    }
-
-    fn cut(&self, error: &(dyn Error + 'static)) -> Failure {
-        let at = format!(" at {} of {} bytes", self.offset, self.size);
-        broke_off(&self.name(), &at, error)
     }
 
     async fn fail(&self, pieces: &Sender, failure: Failure) {

@@ -5,7 +5,6 @@ mod files;
 mod histories;
 mod lints;
 mod lists;
-mod makings;
 mod refusals;
 mod retentions;
 mod splitting;

@@ -1,6 +1,7 @@
 //! What is taken as it is: another tool's history, and what was changed by hand.
 
 use super::look::{FOREIGN, foreign};
+use super::steps::row_of;
 use super::up::touch;
 use super::{ROWS, list_of, moved};
 use crate::held::Held;
@@ -9,7 +10,7 @@ use crate::work::now_ms;
 use hive_contract::{Failure, FailureKind, Outcome, Value};
 use hive_sql::foreign::{Row, Tool};
 use hive_sql::history::Applied;
-use hive_sql::list::{NONE, row_of};
+use hive_sql::list::NONE;
 
 /// Counts files as applied that another tool, or a person, has run.
 ///

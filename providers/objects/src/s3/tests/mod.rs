@@ -4,4 +4,3 @@ mod faults;
 #[cfg(feature = "real-parts")]
 mod minio;
 mod scripted;
-mod stalls;
