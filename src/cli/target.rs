@@ -49,6 +49,11 @@ pub fn folder(here: &Path, given: Option<&Path>) -> Result<PathBuf, Ended> {
     let path = here.join(given);
     match path.is_dir() {
         true => Ok(path),
+        false if path.exists() => Err(Ended::usage(format!(
+            "`{0}` is a file, and the folder of a stack is wanted here: `hive show {0}` shows a \
+             plan, and `hive apply {0}` applies it",
+            given.display()
+        ))),
         false => Err(Ended::usage(format!("there is no folder `{}`", given.display()))),
     }
 }

@@ -31,6 +31,11 @@ impl Session {
         };
         std::fs::create_dir_all(&folder).map_err(|error| failed("make", &folder, error))?;
         let there = names(&folder).map_err(|error| failed("read", &folder, error))?;
+        if let Some(same) = there.iter().find(|it| is_called(it, &words)) {
+            return Err(FlowError::Usage(format!(
+                "`{same}` is there already: give this one another name"
+            )));
+        }
         let stem = format!("{}_{words}", next(&there, jiff::Timestamp::now()));
         let up = folder.join(format!("{stem}.up.sql"));
         let down = folder.join(format!("{stem}.down.sql"));
@@ -93,6 +98,12 @@ fn names(folder: &Path) -> std::io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Whether a file is the up file of a migration of this name, whatever its number.
+fn is_called(file: &str, words: &str) -> bool {
+    let stem = file.strip_suffix(".up.sql");
+    stem.and_then(|it| it.split_once('_')).is_some_and(|(_, name)| name == words)
+}
+
 /// The next number, written as wide as the others.
 fn next(names: &[String], now: jiff::Timestamp) -> String {
     let digits = |name: &String| -> Option<(u64, usize)> {
@@ -131,6 +142,13 @@ fn down_text(stem: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_taken_whatever_its_number() {
+        assert!(is_called("0004_add_note.up.sql", "add_note"));
+        assert!(!is_called("0004_add_note.down.sql", "add_note"));
+        assert!(!is_called("0004_add_note_too.up.sql", "add_note"));
+    }
 
     #[test]
     fn the_next_number_is_as_wide_as_the_others_and_a_moment_where_they_are() {

@@ -106,9 +106,16 @@ fn rows(of: &Backups, now_ms: u64, style: Style, out: &mut String) {
             *width = columns(text).max(*width);
         }
     }
+    // Up to which migration it reaches is told where a row has room for it.
+    let mut shown = CELLS;
+    while shown > LEAST
+        && 2 + widths[..shown].iter().map(|it| it + 2).sum::<usize>() - 2 > style.width
+    {
+        shown -= 1;
+    }
     for (kept, row) in all().zip(cells) {
         let mut line = Line::indented(2);
-        for ((paint, text), width) in row.into_iter().zip(widths) {
+        for ((paint, text), width) in row.into_iter().zip(widths).take(shown) {
             let missing = " ".repeat(width.saturating_sub(columns(&text)) + 2);
             line = line.with(paint, text).plain(missing);
         }
@@ -119,6 +126,8 @@ fn rows(of: &Backups, now_ms: u64, style: Style, out: &mut String) {
 
 /// Id, when, kind, size, rows, proof, schema.
 const CELLS: usize = 7;
+/// Those up to the proof are always shown.
+const LEAST: usize = 6;
 
 fn cells(kept: &Kept, of: &Backups, now_ms: u64) -> Vec<(Paint, String)> {
     let (paint, proof) = match (kept.ok, kept.verified_ms) {
@@ -238,6 +247,10 @@ mod tests {
     fn what_backups_hold_and_keep() {
         let shown = text(&sample(), NOW, &Site::default(), Style::PLAIN);
         golden("backup/list.txt", &shown);
+        let narrow = Style { width: 110, ..Style::PLAIN };
+        let rows = text(&sample(), NOW, &Site::default(), narrow);
+        let row = rows.lines().find(|it| it.contains("20261101T030000Z-aaaaaaaa"));
+        assert!(row.is_some_and(|it| it.contains("verified") && !it.contains("0006")), "{rows}");
         golden("backup/list.json", &json(&sample(), NOW));
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown}");
     }

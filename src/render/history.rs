@@ -1,7 +1,7 @@
 //! What was: the list of applies, and the report of one.
 
 use super::clean::{clean, clean_lines};
-use super::line::{Line, columns};
+use super::line::{Line, columns, cut};
 use super::plan_json::{FORMAT, document};
 use super::style::{Paint, Style};
 use super::words::{ago, count, moment, span};
@@ -66,11 +66,27 @@ fn widths(rows: &[Vec<(Paint, String)>], style: Style) -> Vec<usize> {
         }
     }
     let gaps = |widths: &[usize]| widths.len().saturating_sub(1) * GAP.len();
-    while widths.len() > LEAST && widths.iter().sum::<usize>() + gaps(&widths) > style.width {
+    let over = |widths: &[usize]| {
+        (widths.iter().sum::<usize>() + gaps(widths)).saturating_sub(style.width)
+    };
+    // A command may be long, as it may name a backup: its end goes before a column does.
+    let shrink = |widths: &mut Vec<usize>, least: usize| {
+        let over = over(widths);
+        if let Some(width) = widths.get_mut(COMMAND) {
+            *width = width.saturating_sub(over).max(least.min(*width));
+        }
+    };
+    shrink(&mut widths, SHOWN);
+    while widths.len() > LEAST && over(&widths) > 0 {
         widths.pop();
     }
+    shrink(&mut widths, 0);
     widths
 }
+
+/// Which column is the command, and how much of it is shown before another column goes.
+const COMMAND: usize = 3;
+const SHOWN: usize = 16;
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -81,6 +97,7 @@ const LEAST: usize = 6;
 fn line(cells: Vec<(Paint, String)>, widths: &[usize]) -> Line {
     let mut line = Line::new();
     for (number, ((paint, text), width)) in cells.into_iter().zip(widths).enumerate() {
+        let text = if columns(&text) > *width { cut(&text, *width) } else { text };
         let missing = " ".repeat(width.saturating_sub(columns(&text)));
         let gap = if number == 0 { "" } else { GAP };
         line = line.plain(gap).with(paint, text).plain(missing);

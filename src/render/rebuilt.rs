@@ -12,10 +12,17 @@ use serde::Serialize;
 pub fn text(report: &Rebuilt, style: Style) -> String {
     let mut out = String::new();
     head(report).write(&mut out, style, 2);
+    out.push_str(&items(report, style));
+    if report.whole { time(report) } else { no_time(report) }.write(&mut out, style, 2);
+    out
+}
+
+/// What was proven or came back, one after another.
+pub fn items(report: &Rebuilt, style: Style) -> String {
+    let mut out = String::new();
     for item in &report.items {
         row(item, style, &mut out);
     }
-    if report.whole { time(report) } else { no_time(report) }.write(&mut out, style, 2);
     out
 }
 

@@ -89,6 +89,8 @@ fn undone(plan: &Plan, below: u32) -> Vec<String> {
     back.extend(plan.steps.iter().filter(|step| step.number < below).filter_map(|step| {
         match &step.operation.undo {
             Undo::None { why } => Some(format!("{} stays: {}", step.number, clean(why))),
+            // A proof leaves what it proved as it was: what it restored is gone with its end.
+            Undo::Nothing if step.operation.verb == hive_backup::VERIFY => None,
             Undo::Nothing if step.stays() && !undone.contains(&step.number) => {
                 Some(format!("{} {} stays", step.number, clean(&step.operation.title)))
             }

@@ -4,10 +4,10 @@ use crate::cli::args::{self, Changing, Format};
 use crate::cli::desk::Desk;
 use crate::cli::ended::Ended;
 use crate::cli::exit::Exit;
-use crate::cli::running::{self, How};
+use crate::cli::running::{self, Changed, How};
 use crate::cli::target;
 use crate::flow::{Ask, Backups, Session, Want};
-use crate::render::backups;
+use crate::render::{backups, rebuilt};
 use hive_contract::Address;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,13 @@ async fn verify(desk: &Desk, words: &[String], changing: &Changing) -> Result<Ex
     let Named { only, id, folder } = Named::of(&desk.outside.folder, words)?;
     let session = desk.open_store(folder, changing.parallel).await?;
     let want = session.backup_verify(&only, id.as_deref()).await?;
-    running::change(desk, &session, &Ask::all(want), &How::of(changing)).await
+    let how = How::of(changing);
+    let Changed { exit, planned, report } =
+        running::changed(desk, &session, &Ask::all(want), &how).await?;
+    let Some(report) = report.filter(|_| exit == Exit::Done && !how.json) else { return Ok(exit) };
+    let proven = session.drilled(&report.apply, &planned.plan).await?;
+    desk.screen.result(&rebuilt::items(&proven, desk.screen.result_style()));
+    Ok(exit)
 }
 
 async fn restore(
