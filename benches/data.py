@@ -3,7 +3,7 @@
 
     benches/data.py                      all of it, writes its part of docs/benchmarks.md
     benches/data.py --quick              small, prints and writes nothing
-    benches/data.py --only files,plan    files plan backup memory
+    benches/data.py --only files,plan    files plan backup memory; the page's other sections stay
     benches/data.py --files N --gigabytes N --s3-gigabytes N
 
 files    N migration files on PostgreSQL: hive, golang-migrate, goose
@@ -19,6 +19,7 @@ import argparse
 import os
 import platform
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -32,6 +33,8 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 HIVE = Path(os.environ.get("HIVE_BENCH_BINARY", TARGET / "release" / "hive"))
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- data: written by benches/data.py -->", "<!-- end of data -->"
+# How the heading of each section begins.
+SECTIONS = {"files": r"[\d,]+ migration files", "backup": "Backup and restore of ", "memory": "Memory of a backup of "}
 PASSWORD = "bench"
 
 
@@ -339,6 +342,28 @@ def report(postgres, results, count):
     return "\n".join([*lines, END])
 
 
+def section(part, text):
+    """Where the section of a part stands, up to the next heading or the end."""
+    return re.search(rf"^### {SECTIONS[part]}.*?(?=^##|^{re.escape(END)})", text, re.M | re.S)
+
+
+def into(page, text, parts):
+    """The page with the new text: all of it, or of a page that has the others the sections of these parts."""
+    if BEGIN not in page:
+        return page.rstrip() + "\n\n" + text + "\n"
+    before, rest = page.split(BEGIN, 1)
+    old, after = rest.split(END, 1)
+    old = BEGIN + old + END
+    if set(parts) == set(SECTIONS):
+        old = text
+    for part in parts:
+        new, there = section(part, text).group(), section(part, old)
+        # One that is not there yet comes last.
+        begin, end = there.span() if there else [len(old) - len(END)] * 2
+        old = old[:begin] + new + old[end:]
+    return before + old + after
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
@@ -371,12 +396,7 @@ def main():
         shutil.rmtree(scratch, ignore_errors=True)
     print(text)
     if not arguments.quick:
-        page = PAGE.read_text()
-        before, after = page, ""
-        if BEGIN in page:
-            before, rest = page.split(BEGIN, 1)
-            after = rest.split(END, 1)[1]
-        PAGE.write_text(before.rstrip() + "\n\n" + text + after.rstrip() + "\n")
+        PAGE.write_text(into(PAGE.read_text(), text, list(results)))
 
 
 if __name__ == "__main__":

@@ -528,6 +528,10 @@ pub enum Backup {
         /// Do not restore into a scratch place to prove it, also where the policy says so
         #[arg(long)]
         no_verify: bool,
+        /// Let them count also where they are far smaller than those before, because rows were
+        /// removed on purpose
+        #[arg(long)]
+        accept_smaller: bool,
         /// How it changes them.
         #[command(flatten)]
         changing: Changing,

@@ -21,6 +21,7 @@ impl Session {
         only: &BTreeSet<Address>,
         due: bool,
         verify: bool,
+        smaller: bool,
     ) -> Result<Want, FlowError> {
         let all = self.some_backups(only).await?;
         let pins = Self::pins(&all);
@@ -33,6 +34,7 @@ impl Session {
                 ("reason", Value::text(reason)),
                 ("due", Value::Bool(due)),
                 ("verify", Value::Bool(verify)),
+                ("smaller", Value::Bool(smaller)),
                 ("now_ms", now_ms.clone()),
                 ("pins", Value::List(pins.get(&it.address).cloned().unwrap_or_default())),
             ];

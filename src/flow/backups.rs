@@ -73,6 +73,8 @@ pub struct Kept {
     pub ok: bool,
     /// What speaks against it.
     pub wrong: Option<String>,
+    /// Whether its objects are all there.
+    pub whole: bool,
     /// Whether it is far smaller than those before it.
     pub shrunk: bool,
     /// The snapshots whose way back with data needs it.
@@ -263,7 +265,7 @@ impl Backups {
             id: it.id.clone(),
             finished_ms: signed(it.at_ms),
             verified: it.verified_ms.is_some(),
-            whole: it.ok,
+            whole: it.whole,
             shrunk: it.shrunk,
         };
         let all: Vec<retention::Kept> = self.list.iter().map(one).collect();
@@ -409,6 +411,7 @@ fn kept(fields: &Fields) -> Kept {
         restore_ms: number(fields, "restore_ms"),
         ok: fields.get("ok").and_then(Value::as_bool).unwrap_or(true),
         wrong: text("wrong").or_else(|| text("why")),
+        whole: fields.get("whole").and_then(Value::as_bool).unwrap_or(true),
         shrunk: fields.get("shrunk").and_then(Value::as_bool).unwrap_or(false),
         ..Kept::default()
     }
@@ -419,7 +422,7 @@ fn unread(fields: &Fields) -> Kept {
     let kept = kept(fields);
     let begun_ms = hive_backup::BackupId::parse(&kept.id).and_then(|it| it.begun_ms());
     let at_ms = begun_ms.and_then(|it| u64::try_from(it).ok()).unwrap_or_default();
-    Kept { at_ms, ok: false, ..kept }
+    Kept { at_ms, ok: false, whole: false, ..kept }
 }
 
 /// What is kept, as it is declared.
@@ -451,7 +454,7 @@ mod tests {
     use super::*;
 
     fn one(id: &str, at_ms: u64, ok: bool) -> Kept {
-        Kept { id: id.to_owned(), at_ms, ok, ..Kept::default() }
+        Kept { id: id.to_owned(), at_ms, ok, whole: ok, ..Kept::default() }
     }
 
     fn backups(list: Vec<Kept>) -> Backups {

@@ -56,7 +56,8 @@ pub fn summary(
     if let Some(lost) = &one.lost {
         say(Paint::Bad, site.complete(&clean(lost)));
     }
-    let damaged = one.list.iter().filter(|it| !it.ok).count();
+    let damaged = one.list.iter().filter(|it| !it.ok && !it.shrunk).count();
+    let smaller = one.list.iter().filter(|it| !it.ok && it.shrunk).count();
     match one.newest() {
         Some(newest) => say(Paint::Plain, newest_words(newest, one, now_ms)),
         None if one.lost.is_some() => {}
@@ -67,6 +68,10 @@ pub fn summary(
     }
     if damaged > 0 {
         say(Paint::Bad, format!("{} damaged", count(damaged as u64, "backup is", "backups are")));
+    }
+    if smaller > 0 {
+        let them = count(smaller as u64, "backup is", "backups are");
+        say(Paint::Bad, format!("{them} far smaller than those before"));
     }
     for (what, verdict) in [("rpo", one.rpo(now_ms)), ("rto", one.rto())] {
         let Some(verdict) = verdict else { continue };
@@ -131,6 +136,7 @@ const LEAST: usize = 6;
 
 fn cells(kept: &Kept, of: &Backups, now_ms: u64) -> Vec<(Paint, String)> {
     let (paint, proof) = match (kept.ok, kept.verified_ms) {
+        (false, _) if kept.shrunk => (Paint::Bad, "far smaller".to_owned()),
         (false, _) => (Paint::Bad, "damaged".to_owned()),
         (true, Some(at_ms)) => (Paint::Good, format!("verified {}", ago(at_ms, now_ms))),
         (true, None) => (Paint::Dim, "not verified".to_owned()),
@@ -210,7 +216,7 @@ mod tests {
          "stored":300000,"rows":1200,"schema":"9f","version":"0006_orders",
          "verified_ms":1793505600000,"verify_ms":4200,"restore_ms":3100,"ok":true},
         {"id":"20261123T030000Z-bbbbbbbb","at_ms":1795402800000,"kind":"run","bytes":1300000,
-         "stored":310000,"rows":1300,"schema":"9f","version":"0007_status","ok":false,
+         "stored":310000,"rows":1300,"schema":"9f","version":"0007_status","ok":false,"whole":false,
          "wrong":"the object `data.zst` has another hash than the manifest says"},
         {"id":"20261124T030000Z-cccccccc","at_ms":1795489200000,"kind":"safety","bytes":1310000,
          "stored":311000,"rows":1301,"schema":"9f","version":"0007_status","ok":true}]}"#;

@@ -270,9 +270,9 @@ pub(crate) fn migrating() -> Plan {
         |change: PlannedChange, of: &str| PlannedChange { reasons: vec![dependency(of)], ..change };
     plan.steps = vec![
         step(1, "backup.main", Action::Run, "back up database.main", Some(120_000)),
-        step(2, "migrations.main", Action::Update, "0007_add_status", Some(1_200)),
+        step(2, "migrations.main", Action::Update, "apply 0007_add_status", Some(1_200)),
         step(3, "service.api", Action::Update, "roll 8 replicas, one at a time", Some(95_000)),
-        step(4, "migrations.main", Action::Update, "0008_drop_old_status", Some(40)),
+        step(4, "migrations.main", Action::Update, "apply 0008_drop_old_status", Some(40)),
     ];
     plan.steps[0].acts = true;
     plan.steps[1].operation.notes =

@@ -193,6 +193,14 @@ const S3: Keys = Keys {
             "true",
         )
         .default("false"),
+        Key::new(
+            "patience",
+            Type::Duration(1_000),
+            "for how long nothing may move on a connection before it is tried anew, up to five times; \
+             what is slow and moves goes on",
+            "\"1m\"",
+        )
+        .default("\"30s\""),
         Key::new("access_key", FILLED, "the id of the key", "{ env = \"BACKUP_KEY_ID\" }")
             .takes(Secrets),
         Key::new("secret_key", FILLED, "the key, a secret", "{ env = \"BACKUP_KEY\" }")
@@ -211,6 +219,13 @@ const KEEP: Keys = Keys {
         Key::new("weekly", COUNT, "the newest of each of so many weeks", "4"),
         Key::new("monthly", COUNT, "the newest of each of so many months", "12"),
         Key::new("yearly", COUNT, "the newest of each of so many years", "5"),
+        Key::new(
+            "removes_at_most",
+            Type::Text(Shape::Percent),
+            "how many of the backups may go at once; more are held back and the run fails",
+            "\"80%\"",
+        )
+        .default("\"50%\""),
     ],
     one_of: &[],
     only_with: &[],

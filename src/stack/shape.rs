@@ -39,6 +39,8 @@ pub(crate) enum Shape {
     Destination,
     /// Five fields of cron.
     Cron,
+    /// A share, `50%`, of 1 to 100.
+    Percent,
 }
 
 impl Shape {
@@ -67,6 +69,7 @@ impl Shape {
             Self::DatabaseUrl => "a url such as `postgres://shop@localhost/shop`",
             Self::Destination => "a folder, or a place in S3 such as `s3://backups/main`",
             Self::Cron => "the five fields of a cron schedule such as `0 3 * * *`",
+            Self::Percent => "a share from `1%` to `100%`",
         }
     }
 
@@ -91,6 +94,7 @@ impl Shape {
             Self::DatabaseUrl => database_url(text),
             Self::Destination => destination(text),
             Self::Cron => cron(text),
+            Self::Percent => hive_sql::retention::percent(text).is_some(),
         }
     }
 
@@ -116,6 +120,7 @@ impl Shape {
             Self::DatabaseUrl => r"^postgres(ql)?://\S+$",
             Self::Destination => r"^(s3://[a-z0-9][^\s]*|[^:]+)$",
             Self::Cron => r"^\s*(\S+\s+){4}\S+\s*$",
+            Self::Percent => "^([1-9][0-9]?|100)%$",
         })
     }
 }
@@ -242,6 +247,7 @@ mod tests {
                 &["", "s3://", "s3:///a", "s3://B/x", "gs://bucket/x", "s3://bucket/a b"],
             ),
             (Shape::Cron, &["0 3 * * *", "*/5 1-4 1,15 * MON-FRI"], &["", "0 3 * *", "@daily"]),
+            (Shape::Percent, &["1%", "50%", "100%"], &["", "50", "0%", "101%", "05%", "1.5%"]),
         ];
         for (shape, good, bad) in table {
             let pattern = shape.pattern().map(|it| regex::Regex::new(it).expect("pattern"));

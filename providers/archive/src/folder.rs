@@ -67,7 +67,7 @@ pub(crate) async fn prove(
         let root = scratch.path().join("content");
         let (wrong, restore_ms) = match laid(&root, &mut plain)? {
             Laid::Refused(why) => (vec![why], now_ms() - begun),
-            Laid::Out => {
+            Laid::Out { .. } => {
                 let took = now_ms() - begun;
                 let tally = counted(&root)?;
                 (differences(&tables, &tally.tables()), took)
@@ -84,7 +84,8 @@ pub(crate) async fn prove(
 
 /// What came of laying a backup out.
 pub(crate) enum Laid {
-    Out,
+    /// With how many entries that belonged to others and are ours now.
+    Out { others: u64 },
     /// Its content is no folder, though it is byte for byte what was packed.
     Refused(String),
 }
@@ -95,7 +96,7 @@ pub(crate) enum Laid {
 /// The backup cannot be read, or the folder cannot be written.
 pub(crate) fn laid(root: &Path, plain: &mut dyn Read) -> Result<Laid, Failure> {
     match lay::lay(root, plain) {
-        Ok(()) => Ok(Laid::Out),
+        Ok(others) => Ok(Laid::Out { others }),
         Err(error) => match failure_of(&error) {
             Some(failure) => Err(failure.clone()),
             None if malformed(&error) => {

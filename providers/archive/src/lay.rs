@@ -1,40 +1,50 @@
 //! A stream laid out as a folder again.
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use rustix::process::geteuid;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown, symlink,
+};
 use std::path::{Component, Path, PathBuf};
 
 /// Lays a stream out below `root`, which must not be there yet. Nothing is written outside of it,
 /// whatever the stream says: links come last, so that none is followed.
 ///
+/// Owners are set where we may, which is as root. Says how many entries belong to others in the
+/// stream than here.
+///
 /// # Errors
 /// The stream is damaged, or the folder cannot be written.
-pub(crate) fn lay(root: &Path, stream: &mut dyn Read) -> io::Result<()> {
+pub(crate) fn lay(root: &Path, stream: &mut dyn Read) -> io::Result<u64> {
     DirBuilder::new().mode(0o700).create(root)?;
     let mut archive = tar::Archive::new(&mut *stream);
     let mut late = Late::default();
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = inside(&entry.path()?)?;
-        let (mode, time) = (entry.header().mode()? & 0o7777, time_of(&mut entry)?);
+        let as_it_was = AsItWas {
+            owner: owner_of(entry.header())?,
+            mode: entry.header().mode()? & 0o7777,
+            time: time_of(&mut entry)?,
+        };
         let whole = root.join(&path);
         match entry.header().entry_type() {
             tar::EntryType::Directory => {
                 if !path.as_os_str().is_empty() {
                     DirBuilder::new().mode(0o700).create(&whole)?;
                 }
-                late.folders.push((whole, mode, time));
+                late.folders.push((whole, as_it_was));
             }
-            tar::EntryType::Symlink => late.links.push((whole, target(&entry)?, time)),
+            tar::EntryType::Symlink => late.links.push((whole, target(&entry)?, as_it_was)),
             tar::EntryType::Link => {
                 let first = inside(&target(&entry)?)?;
                 fs::hard_link(root.join(first), &whole)?;
             }
-            tar::EntryType::Regular => file(&whole, mode, time, &mut entry)?,
+            tar::EntryType::Regular => late.others += file(&whole, &as_it_was, &mut entry)?,
             other => return Err(malformed(format!("an entry of the sort {other:?}"))),
         }
     }
@@ -43,30 +53,49 @@ pub(crate) fn lay(root: &Path, stream: &mut dyn Read) -> io::Result<()> {
     late.lay()
 }
 
+/// What an entry is beside its content.
+struct AsItWas {
+    owner: (u32, u32),
+    mode: u32,
+    time: Timespec,
+}
+
+impl AsItWas {
+    /// Of a file or a folder. The owner comes first: a new one takes bits of the mode away.
+    fn set(&self, path: &Path) -> io::Result<u64> {
+        let others = set_owner(path, self.owner)?;
+        fs::set_permissions(path, Permissions::from_mode(self.mode))?;
+        set_time(path, self.time)?;
+        Ok(others)
+    }
+}
+
 /// What is done when everything is there: a link would lead out, a folder may forbid what is left
 /// to do in it, and its time changes with it.
 #[derive(Default)]
 struct Late {
-    links: Vec<(PathBuf, PathBuf, Timespec)>,
-    folders: Vec<(PathBuf, u32, Timespec)>,
+    links: Vec<(PathBuf, PathBuf, AsItWas)>,
+    folders: Vec<(PathBuf, AsItWas)>,
+    /// How many belong to others in the stream than here.
+    others: u64,
 }
 
 impl Late {
-    fn lay(self) -> io::Result<()> {
-        for (path, to, time) in self.links {
+    fn lay(mut self) -> io::Result<u64> {
+        for (path, to, link) in self.links {
             symlink(to, &path)?;
-            set_time(&path, time)?;
+            self.others += set_owner(&path, link.owner)?;
+            set_time(&path, link.time)?;
         }
         // What is inside of a folder comes behind it.
-        for (path, mode, time) in self.folders.into_iter().rev() {
-            fs::set_permissions(&path, Permissions::from_mode(mode))?;
-            set_time(&path, time)?;
+        for (path, folder) in self.folders.into_iter().rev() {
+            self.others += folder.set(&path)?;
         }
-        Ok(())
+        Ok(self.others)
     }
 }
 
-fn file(path: &Path, mode: u32, time: Timespec, content: &mut dyn Read) -> io::Result<()> {
+fn file(path: &Path, as_it_was: &AsItWas, content: &mut dyn Read) -> io::Result<u64> {
     let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = match create() {
         // A file that changed while it was packed stands there more than once; the last one counts.
@@ -78,9 +107,31 @@ fn file(path: &Path, mode: u32, time: Timespec, content: &mut dyn Read) -> io::R
     };
     io::copy(content, &mut file)?;
     file.flush()?;
-    file.set_permissions(Permissions::from_mode(mode))?;
     drop(file);
-    set_time(path, time)
+    as_it_was.set(path)
+}
+
+/// Gives an entry its owner, where we are root, and looks whether it has it: 1 where it is another's.
+fn set_owner(path: &Path, (user, group): (u32, u32)) -> io::Result<u64> {
+    if geteuid().is_root() {
+        match lchown(path, Some(user), Some(group)) {
+            // A root that may not, as in a container or on a share.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::InvalidInput
+                ) => {}
+            other => other?,
+        }
+    }
+    let meta = path.symlink_metadata()?;
+    Ok(u64::from((meta.uid(), meta.gid()) != (user, group)))
+}
+
+fn owner_of(header: &tar::Header) -> io::Result<(u32, u32)> {
+    let number =
+        |it: u64| u32::try_from(it).map_err(|_| malformed(format!("an owner that is none: {it}")));
+    Ok((number(header.uid()?)?, number(header.gid()?)?))
 }
 
 /// A path that stays below the folder.

@@ -8,7 +8,7 @@ use crate::steps::{ID, TO};
 use crate::{Archive, lay};
 use hive_backup::{Repository, Settings};
 use hive_contract::{
-    AskOne, Context, Failure, FailureKind, Observed, Outcome, Perform, Resolution, Value,
+    AskOne, Context, Event, Failure, FailureKind, Observed, Outcome, Perform, Resolution, Value,
 };
 use hive_sql::manifest::{Manifest, differences};
 use rustix::fs::{CWD, RenameFlags};
@@ -45,13 +45,19 @@ impl Archive {
         unpack.repository.check_owner(&request.mark).await?;
         if unpack.is_free()? {
             context.guard.may_write()?;
-            if let Err(failure) = unpack.make().await {
-                // The failure says more than what may become of this.
-                let _ = unpack.sweep().await;
-                return Err(failure);
-            }
+            let others = match unpack.make().await {
+                Ok(others) => others,
+                Err(failure) => {
+                    // The failure says more than what may become of this.
+                    let _ = unpack.sweep().await;
+                    return Err(failure);
+                }
+            };
             context.guard.may_write()?;
             unpack.put()?;
+            if others > 0 {
+                context.event(Event::warning(yours(others)));
+            }
         } else if let Some(why) = unpack.other_than_backup().await? {
             let message = format!("`{}` is there and is not empty", unpack.shown);
             return Err(Failure::new(FailureKind::Taken, message).diagnosis(why));
@@ -180,7 +186,9 @@ impl Unpack<'_> {
     }
 
     /// Makes everything beside, and compares it.
-    async fn make(&self) -> Result<(), Failure> {
+    ///
+    /// Says how many entries belonged to others and are ours now.
+    async fn make(&self) -> Result<u64, Failure> {
         self.sweep().await?;
         let failed = |error| hive_objects::failure("make", &self.shown, &error);
         if let Some(parent) = self.to.parent() {
@@ -189,6 +197,7 @@ impl Unpack<'_> {
         DirBuilder::new().mode(0o700).create(&self.beside).map_err(failed)?;
         let plain = self.repository.open(&self.manifest).await?;
         let content = self.content();
+        let mut yours = 0;
         let wrong = match self.sort {
             Sort::Folder => {
                 let root = content.clone();
@@ -196,7 +205,10 @@ impl Unpack<'_> {
                 let laid = blocking(move || folder::laid(&root, &mut plain)).await?;
                 match laid {
                     Laid::Refused(why) => Some(why),
-                    Laid::Out => self.differs(content.clone()).await?,
+                    Laid::Out { others } => {
+                        yours = others;
+                        self.differs(content.clone()).await?
+                    }
                 }
             }
             Sort::Repository => {
@@ -208,7 +220,10 @@ impl Unpack<'_> {
                 }
             }
         };
-        let Some(why) = wrong else { return sync(&content, &self.shown) };
+        let Some(why) = wrong else {
+            sync(&content, &self.shown)?;
+            return Ok(yours);
+        };
         let message = format!("the backup {} is not good: {why}", self.manifest.id);
         Err(Failure::new(FailureKind::Malformed, message))
     }
@@ -282,6 +297,13 @@ impl Unpack<'_> {
     /// The folder that it goes into.
     fn folder(&self) -> &Path {
         self.to.parent().unwrap_or(&self.to)
+    }
+}
+
+fn yours(others: u64) -> String {
+    match others {
+        1 => "1 entry belonged to somebody else and is yours now".to_owned(),
+        many => format!("{many} entries belonged to others and are yours now"),
     }
 }
 

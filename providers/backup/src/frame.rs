@@ -4,9 +4,9 @@ use crate::engine::{Engine, Job};
 use crate::id::BackupId;
 use crate::id::now_ms;
 use crate::live;
-use crate::publish::{ALARM, CLOCK, Order};
+use crate::publish::{ALARM, CLOCK, Order, SMALLER};
 use crate::repository::{Marker, Repository};
-use crate::runs::{ID, IDS, KIND};
+use crate::runs::{HELD, HOW_ON, ID, IDS, KIND};
 use crate::settings::Settings;
 use crate::steps::{
     ADOPT, BACKUP, ENCRYPTED, MARK, NAME, PRUNE, REGISTER, RELEASE, UNMARK, VERIFY,
@@ -191,6 +191,7 @@ impl Step<'_> {
             token: &self.request.token,
             kind,
             previous: &previous,
+            smaller: self.payload().get(SMALLER).and_then(Value::as_bool).unwrap_or_default(),
             guard: self.context.guard,
         };
         let job = self.job(kind)?;
@@ -226,7 +227,12 @@ impl Step<'_> {
             return Ok(outcome);
         };
         let message = format!("the backup {} is not counted as good: {alarm}", manifest.id);
-        Err(Failure::new(FailureKind::Unhealthy, message).remains(Remains::Left(Box::new(outcome))))
+        let right = format!(
+            "if that is right, `hive backup run {} --accept-smaller` makes one that counts",
+            self.request.mark.address
+        );
+        let failure = Failure::new(FailureKind::Unhealthy, message).diagnosis(right);
+        Err(failure.remains(Remains::Left(Box::new(outcome))))
     }
 
     async fn verify(&self, engine: &dyn Engine) -> Result<Outcome, Failure> {
@@ -310,6 +316,10 @@ impl Step<'_> {
 
     async fn prune(&self) -> Result<Outcome, Failure> {
         let marker = self.check_owner().await?;
+        if let Some(why) = self.payload().get(HELD).and_then(Value::as_text) {
+            let message = format!("{why}: nothing was removed");
+            return Err(Failure::new(FailureKind::Invalid, message).diagnosis(HOW_ON));
+        }
         let ids = self.ids()?;
         let left = self.repository.still_there(&ids).await?;
         self.repository.prune(&left, self.context.guard).await?;

@@ -25,7 +25,7 @@ pub use listing::{Held, Listing};
 pub use live::marked;
 pub use lower::lower_backup;
 pub use plain::{Plain, failure_of};
-pub use publish::{ALARM, CLOCK, MANIFEST, Order};
+pub use publish::{ALARM, CLOCK, MANIFEST, Order, SMALLER};
 pub use repository::{MARKER, Marker, Repository};
 pub use schedule::Schedule;
 pub use seen::{Seen, measured};

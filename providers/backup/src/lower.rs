@@ -1,12 +1,13 @@
 //! A declared backup in terms of the place that it goes to.
 
 use crate::lock;
+use crate::runs::REMOVES_AT_MOST;
 use crate::schedule::Schedule;
 use hive_contract::{
     Declared, FieldPath, Fields, Invalid, LowerScope, Lowered, Output, ReplaceOrder, Sort, Value,
 };
 use hive_objects::Location;
-use hive_sql::words;
+use hive_sql::{retention, words};
 use std::path::Path;
 
 /// The keys that say how often, how long and how well: compared by nobody.
@@ -167,6 +168,13 @@ fn check_policy(fields: &Fields, wrong: &mut Vec<Invalid>) {
         let keys = ["within", "minimum", "daily", "weekly", "monthly", "yearly"];
         for key in keys.iter().filter(|key| number(keep, key).is_some_and(|it| it < 0)) {
             wrong.push(Invalid::at(&format!("keep.{key}"), "it is less than nothing"));
+        }
+        let share = keep.get(REMOVES_AT_MOST).and_then(Value::as_text);
+        if share.is_some_and(|text| retention::percent(text).is_none()) {
+            wrong.push(
+                Invalid::at(&format!("keep.{REMOVES_AT_MOST}"), "it is no share from 1% to 100%")
+                    .help("write it as in `removes_at_most = \"50%\"`"),
+            );
         }
         if keys.iter().all(|key| number(keep, key).unwrap_or_default() <= 0) {
             wrong.push(

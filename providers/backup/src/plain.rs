@@ -5,13 +5,13 @@ use crate::publish::hex;
 use crate::repository::Repository;
 use crate::sink::{PIECE, PIECES};
 use hive_contract::{Failure, FailureKind};
-use hive_objects::ObjectReader;
+
 use hive_sql::manifest::{Manifest, Object};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
 /// How much is read to the end only to say better what is wrong.
@@ -253,6 +253,13 @@ fn other_length(backup: &str, has: u64, should: u64) -> Failure {
     Failure::new(FailureKind::Malformed, message)
 }
 
+fn broken_off(error: &io::Error) -> Failure {
+    failure_of(error).cloned().unwrap_or_else(|| {
+        let message = format!("what is stored cannot be read to its end: {error}");
+        Failure::new(FailureKind::Unavailable, message).retryable()
+    })
+}
+
 /// The stored bytes on their way, hashed; shared, so that they can be read on where a decoder gave
 /// up.
 #[derive(Clone)]
@@ -264,11 +271,13 @@ struct Way {
     at: usize,
     hash: Sha256,
     size: u64,
+    /// Why nothing more comes. What broke off once has not ended, whoever asks again.
+    broken: Option<Failure>,
 }
 
 impl Stored {
     /// Reads on in a task, so that the network and the decoder work at once.
-    fn new(mut reader: ObjectReader) -> Self {
+    fn new(mut reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let (pieces, waiting) = mpsc::channel(PIECES);
         tokio::spawn(async move {
             loop {
@@ -290,7 +299,14 @@ impl Stored {
                 }
             }
         });
-        let way = Way { pieces: waiting, piece: Vec::new(), at: 0, hash: Sha256::new(), size: 0 };
+        let way = Way {
+            pieces: waiting,
+            piece: Vec::new(),
+            at: 0,
+            hash: Sha256::new(),
+            size: 0,
+            broken: None,
+        };
         Self(Arc::new(Mutex::new(way)))
     }
 
@@ -308,10 +324,14 @@ impl Way {
     /// Whether there is something to read.
     fn fill(&mut self) -> io::Result<bool> {
         while self.at == self.piece.len() {
+            if let Some(failure) = &self.broken {
+                return Err(io::Error::other(failure.clone()));
+            }
             match self.pieces.blocking_recv() {
                 None => return Ok(false),
-                Some(piece) => {
-                    self.piece = piece?;
+                Some(Err(error)) => self.broken = Some(broken_off(&error)),
+                Some(Ok(piece)) => {
+                    self.piece = piece;
                     self.at = 0;
                     self.hash.update(&self.piece);
                     self.size += self.piece.len() as u64;
@@ -332,5 +352,33 @@ impl Read for Stored {
         buffer[..count].copy_from_slice(&way.piece[way.at..way.at + count]);
         way.at += count;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_broke_off_once_is_never_taken_for_its_end() {
+        struct Silent;
+        impl AsyncRead for Silent {
+            fn poll_read(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+                _: &mut tokio::io::ReadBuf<'_>,
+            ) -> std::task::Poll<io::Result<()>> {
+                let failure = Failure::new(FailureKind::Unavailable, "the server hangs");
+                std::task::Poll::Ready(Err(io::Error::other(failure)))
+            }
+        }
+        let stored = Stored::new(Silent);
+        let object = Object { stored: 9, ..Object::default() };
+        let blamed = tokio::task::spawn_blocking(move || {
+            stored.clone().read(&mut [0; 4]).expect_err("breaks off");
+            blame(&stored, &object, "b1", "far away")
+        });
+        let failure = blamed.await.expect("ends").expect("is no end");
+        assert_eq!(failure.message, "the server hangs", "it is called damaged: {failure}");
     }
 }

@@ -22,6 +22,9 @@ pub const MANIFEST: &str = "manifest.json";
 pub(crate) const DATA: &str = "data-";
 /// The note in a manifest of a backup that is not to be counted as good.
 pub const ALARM: &str = "alarm";
+/// Note of a manifest: it is far smaller than those before it, and somebody said that this is right.
+/// What comes after it is not compared with what came before it.
+pub const SMALLER: &str = "smaller";
 /// The note in a manifest that was written while the clock was behind an older backup.
 pub const CLOCK: &str = "clock";
 /// Fast, and nearly as small as any slower level.
@@ -39,6 +42,8 @@ pub struct Order<'a> {
     pub kind: Kind,
     /// The manifests of the backups that are there, for comparison.
     pub previous: &'a [Manifest],
+    /// Whether somebody said that it may be far smaller than these.
+    pub smaller: bool,
     /// Asked before every write.
     pub guard: &'a dyn Guard,
 }
@@ -46,7 +51,8 @@ pub struct Order<'a> {
 impl Repository {
     /// Makes a backup of what `dump` writes, and says its manifest; the one that is there already
     /// where the step has made it before. Where the dump is far smaller
-    /// than those before it, the manifest has the note [`ALARM`]. Dropped, killed or failed before
+    /// than those before it, the manifest has the note [`ALARM`], or [`SMALLER`] where that was said
+    /// to be right. Dropped, killed or failed before
     /// the end, there is no backup.
     ///
     /// # Errors
@@ -96,7 +102,8 @@ impl Repository {
             manifest.notes.insert(CLOCK.to_owned(), clock);
         }
         if let Some(alarm) = alarm(&manifest, order.previous) {
-            manifest.notes.insert(ALARM.to_owned(), alarm);
+            let note = if order.smaller { SMALLER } else { ALARM };
+            manifest.notes.insert(note.to_owned(), alarm);
         }
         order.guard.may_write()?;
         self.list_it(&id, manifest).await
@@ -239,7 +246,11 @@ fn alarm(new: &Manifest, previous: &[Manifest]) -> Option<String> {
             && (&it.source.engine, &it.source.name) == (&new.source.engine, &new.source.name)
             && !it.notes.contains_key(ALARM)
     };
-    let good: Vec<Manifest> = previous.iter().filter(alike).cloned().collect();
+    let good: Vec<&Manifest> = previous.iter().filter(alike).collect();
+    let right = good.iter().filter(|it| it.notes.contains_key(SMALLER));
+    let since = right.map(|it| it.finished_ms).max().unwrap_or(i64::MIN);
+    let good: Vec<Manifest> =
+        good.into_iter().filter(|it| it.finished_ms >= since).cloned().collect();
     shrunk(new, &good)
 }
 

@@ -1,5 +1,6 @@
 //! The operations of a run: a backup, a look at one, and what goes.
 
+use crate::publish::SMALLER;
 use crate::schedule::Schedule;
 use crate::seen::Seen;
 use crate::steps::{BACKUP, NAME, PRUNE, VERIFY, reach, shown, with_identity};
@@ -15,8 +16,15 @@ const DEADLINE_MS: u64 = 24 * 3_600_000;
 pub(crate) const KIND: &str = "kind";
 /// Payload of `verify`: which; without it the newest that counts when the step runs.
 pub(crate) const ID: &str = "id";
+/// Key of `keep`: how much of what is there goes at once.
+pub(crate) const REMOVES_AT_MOST: &str = "removes_at_most";
 /// Payload of `prune`: which.
 pub(crate) const IDS: &str = "ids";
+
+/// Payload of `prune`: why it is held back.
+pub(crate) const HELD: &str = "held";
+/// How a removal that is held back goes on.
+pub(crate) const HOW_ON: &str = "look at `keep` and at the clocks; where it is meant, set `removes_at_most = \"100%\"` in `keep` until it is done";
 
 /// What a run is asked for, and what is known when it is planned.
 struct Run<'a> {
@@ -85,11 +93,19 @@ impl Run<'_> {
         let mut payload = reach(self.desired);
         self.take(&mut payload);
         payload.insert(KIND.to_owned(), Value::text(self.text("kind").unwrap_or("run")));
+        let smaller = self.asked.get(SMALLER).and_then(Value::as_bool).unwrap_or_default();
+        if smaller {
+            payload.insert(SMALLER.to_owned(), Value::Bool(true));
+        }
         let of = shown(self.desired.fields.get("of"));
         let place = shown(self.desired.fields.get("destination"));
         let mut step = self.step(BACKUP, format!("back up {of} to {place}"), payload, DEADLINE_MS);
         if let Some(reason) = self.text("reason") {
             step.notes.push(reason.to_owned());
+        }
+        if smaller {
+            step.notes
+                .push("it counts also where it is far smaller than those before it".to_owned());
         }
         if let Some(last) = self.backups.iter().rev().find(|it| it.ok) {
             let (took, size) = (span(last.took_ms), words::size(natural(last.bytes)));
@@ -133,18 +149,25 @@ impl Run<'_> {
             return None;
         }
         let freed: i64 = going.iter().filter_map(|it| sizes.get(it.id.as_str())).sum();
-        let title = format!(
-            "remove {} that no rule keeps, {}",
-            words::count(going.len() as u64, "backup"),
-            words::size(natural(freed))
-        );
+        let these = words::count(going.len() as u64, "backup");
+        let held = retention::held_back(&decisions, &kept, at_most(self.desired));
+        let title = match held {
+            None => format!("remove {these} that no rule keeps, {}", words::size(natural(freed))),
+            Some(_) => format!("hold back the removal of {these} that no rule keeps"),
+        };
         let mut payload = reach(self.desired);
+        payload.extend(held.as_ref().map(|why| (HELD.to_owned(), Value::text(why))));
         let ids = going.iter().map(|it| Value::text(&it.id)).collect();
         payload.insert(IDS.to_owned(), Value::List(ids));
         let mut step = self.step(PRUNE, title, payload, 3_600_000);
         step.phase = Phase::Prune;
         step.notes =
             going.iter().map(|it| format!("{}: {}", it.id, it.reasons.join(", "))).collect();
+        if let Some(why) = held {
+            step.notes.insert(0, format!("{why}: nothing is removed, and this step fails"));
+            step.notes.insert(1, HOW_ON.to_owned());
+            return Some(step);
+        }
         let why = "what is removed is gone";
         step.undo = Undo::None { why: why.to_owned() };
         step.reversible = Reversible::Irreversible { why: why.to_owned() };
@@ -179,6 +202,13 @@ pub(crate) fn policy(lowered: &Lowered) -> Policy {
         monthly: count("monthly"),
         yearly: count("yearly"),
     }
+}
+
+/// How much may go at once, in percent.
+fn at_most(lowered: &Lowered) -> u32 {
+    let keep = lowered.material.get("keep").and_then(Value::as_map);
+    let share = keep.and_then(|it| it.get(REMOVES_AT_MOST)).and_then(Value::as_text);
+    share.and_then(retention::percent).unwrap_or(retention::AT_MOST)
 }
 
 fn natural(number: i64) -> u64 {

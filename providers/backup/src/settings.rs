@@ -7,6 +7,7 @@ use hive_contract::{Failure, FailureKind, Fields, Secrets, Value};
 use hive_objects::{Location, Objects, S3Keys, S3Settings};
 use secrecy::{ExposeSecret, SecretString};
 use std::path::Path;
+use std::time::Duration;
 
 /// A destination as it is declared: the keys `destination`, `s3` and `encrypt` of a backup. Secrets
 /// are references.
@@ -86,11 +87,14 @@ impl Settings {
                 return Err(Failure::new(FailureKind::Invalid, message));
             }
         };
+        let patience = self.s3.get("patience").and_then(Value::as_int);
+        let patience = patience.and_then(|it| u64::try_from(it).ok()).map(Duration::from_millis);
         Ok(S3Settings {
             endpoint: plain("endpoint")?,
             region: plain("region")?,
             path_style: self.s3.get("path_style").and_then(Value::as_bool).unwrap_or(false),
             keys,
+            patience: patience.unwrap_or(S3Settings::default().patience),
         })
     }
 }

@@ -1,9 +1,11 @@
 //! Where objects are, as a person writes it.
 
+use crate::s3::STALLED;
 use hive_contract::{Failure, FailureKind};
 use secrecy::SecretString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A place for objects: a folder, or a prefix in a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +22,7 @@ pub enum Location {
 }
 
 /// How a bucket is reached. Everything is optional: without it the platform's own settings hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct S3Settings {
     /// The server, `https://host:port`, where it is not AWS.
     pub endpoint: Option<String>,
@@ -30,6 +32,14 @@ pub struct S3Settings {
     pub path_style: bool,
     /// The keys; without them the platform's own credential chain.
     pub keys: Option<S3Keys>,
+    /// For how long nothing may move on a connection before a try is given up.
+    pub patience: Duration,
+}
+
+impl Default for S3Settings {
+    fn default() -> Self {
+        Self { endpoint: None, region: None, path_style: false, keys: None, patience: STALLED }
+    }
 }
 
 /// An access key and its secret, in memory only.

@@ -1,11 +1,12 @@
 //! One step's work on one database: alone, in one transaction, with its token in it.
 
-use crate::book::{self, Book, Stepped, Want};
+use crate::book::{self, Book, Want};
 use crate::kept::{self, Kept, Worker};
 use crate::live::{self, Around};
 use crate::lock::{Hold, Lock};
 use crate::lower::kind_of;
 use crate::session::{self, Session, called};
+use crate::stepped::{self, Stepped};
 use crate::trouble::{is_lost, malformed, refused, state, taken};
 use crate::url::Url;
 use crate::{Base, MIGRATIONS};
@@ -133,7 +134,7 @@ impl Desk<'_> {
     /// # Errors
     /// The token may have no effect any more.
     pub(crate) async fn already(&self, session: &Session) -> Result<Option<Outcome>, Failure> {
-        match book::stepped(session, &self.request.token).await? {
+        match stepped::stepped(session, &self.request.token).await? {
             Stepped::Unknown | Stepped::Begun { .. } => Ok(None),
             Stepped::Done(outcome) => Ok(Some(*outcome)),
             Stepped::Void => Err(Failure::new(
@@ -164,7 +165,7 @@ impl Desk<'_> {
         let Work { lock, session, book } = work;
         let verb = &self.request.operation.verb;
         let token = &self.request.token;
-        session.run("record the step", &book::done_sql(token, verb, &outcome)).await?;
+        session.run("record the step", &stepped::done_sql(token, verb, &outcome)).await?;
         self.context.guard.may_write()?;
         lock.holds().await?;
         match session.try_rows("commit", "COMMIT", self.left()).await {
@@ -220,7 +221,7 @@ impl Desk<'_> {
         let asker = Session::open(self.url, session::READER).await?;
         session::end_all(&asker, &self.application()).await?;
         match book::is_installed(&asker).await? {
-            true => book::stepped(&asker, &self.request.token).await,
+            true => stepped::stepped(&asker, &self.request.token).await,
             false => Ok(Stepped::Unknown),
         }
     }

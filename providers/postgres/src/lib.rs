@@ -30,6 +30,7 @@ mod scratch;
 mod script;
 mod seen;
 mod session;
+mod stepped;
 mod steps;
 mod sums;
 mod surroundings;

@@ -3,7 +3,7 @@
 use crate::book::{self, Book};
 use crate::delta::Delta;
 use crate::desk::{Begun, Desk, Work, outside, text};
-use crate::migrating::{APPLIED, FILES, RAW, TOOL};
+use crate::migrating::{APPLIED, TOOL};
 use crate::quote;
 use crate::session::{ASKING, Session};
 use crate::steps::{GONE, MARK};
@@ -11,7 +11,7 @@ use crate::trouble::{invalid, refused, state, taken};
 use hive_contract::{Failure, FailureKind, Mark, Outcome, Value};
 use hive_sql::foreign::{Refused, Row, Tool};
 use hive_sql::history::Applied;
-use hive_sql::list::migration_of;
+use hive_sql::list::{FILES, RAW, ROWS, migration_of, row_of};
 use hive_sql::{Dialect, FileText, Migrations};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -206,18 +206,15 @@ pub(crate) async fn accept(desk: &Desk<'_>) -> Result<Outcome, Failure> {
 
 /// Keeps the checksums of applied files that only say the same in other words.
 async fn keep_files(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
-    let counted = desk.request.operation.payload.get(APPLIED).and_then(Value::as_list);
+    let counted = desk.request.operation.payload.get(ROWS).and_then(Value::as_list);
     for one in counted.unwrap_or_default() {
-        let one = one.as_map().ok_or_else(|| invalid("a file that was applied is no table"))?;
-        let migration = migration_of(Dialect::Postgres, one.get(FILES))?;
-        let file = Applied::of(&migration);
+        let file = row_of(one).ok_or_else(|| invalid("the operation's rows make no sense"))?;
         let row = work.book.history.iter().find(|row| row.number() == file.number()).cloned();
         let row = row.filter(|row| row.statements == file.statements).ok_or_else(|| {
             let what = format!("`{}` is not applied, or says something else now", file.name);
             Failure::new(FailureKind::Moved, what)
         })?;
-        let raw_checksum = text(one, RAW)?.to_owned();
-        let row = Applied { checksum: file.checksum, raw_checksum, ..row };
+        let row = Applied { checksum: file.checksum, raw_checksum: file.raw_checksum, ..row };
         work.session.run("keep the checksum", &book::history_sql(&row)).await?;
         work.book.put_history(row);
     }

@@ -1,12 +1,13 @@
 //! One effect, by its verb.
 
-use crate::book::Stepped;
 use crate::desk::{Begun, Desk};
-use crate::steps::{ACCEPT, ADOPT, BASELINE, CLAIM, DOWN, MIGRATE, OF, RELEASE, RESUME};
+use crate::stepped::Stepped;
+use crate::steps::{ADOPT, BASELINE, CLAIM, OF, RELEASE};
 use crate::trouble::invalid;
 use crate::url::Url;
 use crate::{Base, applying, backup, kept, marking, restore};
 use hive_contract::{Context, Failure, FailureKind, Fields, Outcome, Perform, Remains, Value};
+use hive_sql::list::{ACCEPT, DOWN, MIGRATE, RESUME};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 

@@ -2,7 +2,7 @@
 //! that it goes on where it was cut off.
 
 use crate::applying::{File, check_rehearsed, finish, is_there, said, wait, waits};
-use crate::book::{self, Stepped};
+use crate::book;
 use crate::delta::Delta;
 use crate::desk::{Begun, Desk, Work};
 use crate::index::{self, Concurrent};
@@ -11,6 +11,7 @@ use crate::marking::new_row;
 use crate::perform::remains;
 use crate::quote;
 use crate::session::{Session, called, end_all};
+use crate::stepped::{self, Stepped};
 use crate::trouble::{is_lost, state};
 use hive_contract::{Failure, FailureKind, Outcome, Remains, Token};
 use hive_sql::Statement;
@@ -51,7 +52,7 @@ async fn begin(desk: &Desk<'_>, file: &File, lock: Lock) -> Result<Start, Failur
         Begun::Already(outcome) => return Ok(Start::Already(outcome)),
         Begun::Now(work) => *work,
     };
-    let known = book::stepped(&work.session, &desk.request.token).await?;
+    let known = stepped::stepped(&work.session, &desk.request.token).await?;
     let number = file.migration.number;
     let there = work.book.history.iter().find(|row| row.number() == number).cloned();
     if let Stepped::Begun { applied, begun } = known {
@@ -83,8 +84,8 @@ async fn begin(desk: &Desk<'_>, file: &File, lock: Lock) -> Result<Start, Failur
         work.session.run(doing, &book::history_sql(&row)).await?;
     }
     let verb = &desk.request.operation.verb;
-    work.session.run(doing, &book::begun_sql(&desk.request.token, verb)).await?;
-    let at = book::progress_sql(&desk.request.token, progress.applied, progress.begun);
+    work.session.run(doing, &stepped::begun_sql(&desk.request.token, verb)).await?;
+    let at = stepped::progress_sql(&desk.request.token, progress.applied, progress.begun);
     work.session.run(doing, &at).await?;
     let mark = book::mark_sql(
         &desk.request.identity,
@@ -289,7 +290,7 @@ async fn write_progress(
 
 fn progress_sql(desk: &Desk<'_>, file: &File, progress: &Progress) -> String {
     let Progress { applied, begun } = progress;
-    let steps = book::progress_sql(&desk.request.token, *applied, *begun);
+    let steps = stepped::progress_sql(&desk.request.token, *applied, *begun);
     if file.down {
         return steps;
     }

@@ -1,8 +1,9 @@
 //! What became of a step whose end nobody saw.
 
-use crate::book::{self, Stepped};
+use crate::book;
 use crate::desk::Desk;
 use crate::session::{READER, Session, called, end_all};
+use crate::stepped::{self, Stepped};
 use crate::trouble::{refused, state};
 use crate::url::Url;
 use crate::{Base, backup, perform, restore};
@@ -41,15 +42,15 @@ pub(crate) async fn in_book(desk: &Desk<'_>) -> Result<Resolution, Failure> {
     };
     end_all(&asker, &called(&request.token)).await?;
     let known = match book::is_installed(&asker).await? {
-        true => book::stepped(&asker, &request.token).await?,
+        true => stepped::stepped(&asker, &request.token).await?,
         false => Stepped::Unknown,
     };
     if let Some(resolution) = told(desk, known) {
         return Ok(resolution);
     }
-    book::void(&asker, &request.token, &request.operation.verb).await?;
+    stepped::void(&asker, &request.token, &request.operation.verb).await?;
     // Somebody may have been as quick: what counts is what stands there now.
-    let known = book::stepped(&asker, &request.token).await?;
+    let known = stepped::stepped(&asker, &request.token).await?;
     Ok(told(desk, known).unwrap_or(Resolution::NotStarted { sealed: false }))
 }
 

@@ -13,14 +13,6 @@ pub(crate) const BASELINE: &str = "baseline";
 pub(crate) const ADOPT: &str = "adopt";
 /// Takes the mark off. What is marked stays.
 pub(crate) const RELEASE: &str = "release";
-/// Applies one file.
-pub(crate) const MIGRATE: &str = "migrate";
-/// Goes on with one that did not end.
-pub(crate) const RESUME: &str = "resume";
-/// Takes one file back.
-pub(crate) const DOWN: &str = "down";
-/// Takes the live schema as what the last migration left.
-pub(crate) const ACCEPT: &str = "accept";
 
 /// Payload: how the database is reached.
 pub(crate) const OF: &str = "of";

@@ -121,3 +121,17 @@ pub fn objections(dialect: Dialect, change: &Change) -> Vec<Invalid> {
 fn is_restore(run: &Fields) -> bool {
     run.get("verb").and_then(Value::as_text) == Some(RESTORE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_reached_with_its_keys() {
+        let field = |name: &str| (name.to_owned(), Value::text(name));
+        let declared = ["destination", "encrypt", "keep", "s3", "schedule"];
+        let backup: Fields = declared.into_iter().map(field).collect();
+        let reach: Fields = ["destination", "encrypt", "s3"].into_iter().map(field).collect();
+        assert_eq!(place_of(&backup), reach, "what reaches the place, and nothing else");
+    }
+}

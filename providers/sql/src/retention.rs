@@ -129,6 +129,30 @@ fn decision(one: &Kept, reasons: Option<Vec<(Rule, String)>>, now_ms: i64) -> De
     Decision { id: one.id.clone(), keep, reasons }
 }
 
+/// How much of what is there goes at once where nobody says otherwise, in percent.
+pub const AT_MOST: u32 = 50;
+/// So many go whatever share they are: of two or three backups, one is much.
+const FEW: usize = 2;
+
+/// A share as it is written, `50%`; none where it is no share from 1% to 100%.
+pub fn percent(text: &str) -> Option<u32> {
+    let digits = text.strip_suffix('%')?;
+    let plain = digits.bytes().all(|it| it.is_ascii_digit()) && !digits.starts_with('0');
+    digits.parse().ok().filter(|it| plain && (1..=100).contains(it))
+}
+
+/// Why a removal is held back: it takes more than so many percent of the whole backups away, as an
+/// edited policy or a wrong clock would. What is not whole counts on neither side.
+pub fn held_back(decisions: &[Decision], backups: &[Kept], at_most: u32) -> Option<String> {
+    let whole: BTreeSet<&str> =
+        backups.iter().filter(|one| one.whole).map(|one| one.id.as_str()).collect();
+    let gone = decisions.iter().filter(|one| !one.keep && whole.contains(one.id.as_str()));
+    let (gone, all) = (gone.count(), whole.len());
+    let allowed = all * usize::try_from(at_most).unwrap_or(usize::MAX) / 100;
+    (gone > allowed.max(FEW))
+        .then(|| format!("{gone} of {all} backups would go at once, more than {at_most}% of them"))
+}
+
 /// Whose reason it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {

@@ -26,6 +26,9 @@ impl fmt::Display for Stage {
     }
 }
 
+/// What speaks for an expand.
+pub(crate) const ADDS: &str = "it takes away nothing, and asks nothing more of rows";
+
 /// Decides from the SQL, with the reasons, each a lower-case fragment.
 ///
 /// What takes away or asks more of what was there before is contract; what only adds is expand.
@@ -52,7 +55,7 @@ pub fn stage(dialect: Dialect, statements: &[Statement]) -> (Stage, Vec<String>)
     if !why.is_empty() {
         return (Stage::Contract, why);
     }
-    let mut why = vec!["it takes away nothing, and asks nothing more of rows".to_owned()];
+    let mut why = vec![ADDS.to_owned()];
     why.append(&mut unread);
     (Stage::Expand, why)
 }

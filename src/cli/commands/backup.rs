@@ -18,8 +18,11 @@ use std::path::{Path, PathBuf};
 /// There is no such backup, or see [`running::change`].
 pub async fn run(desk: &Desk, args: args::Backup) -> Result<Exit, Ended> {
     match args {
-        args::Backup::Run { words, due, no_verify, changing } => {
-            make(desk, &words, due, no_verify, &changing).await
+        args::Backup::Run { words, due, no_verify, accept_smaller, changing } => {
+            let (only, folder) = target::addresses(&desk.outside.folder, &words)?;
+            let session = desk.open_store(folder, changing.parallel).await?;
+            let want = session.backup_run(&only, due, !no_verify, accept_smaller).await?;
+            running::change(desk, &session, &Ask::all(want), &How::of(&changing)).await
         }
         args::Backup::List { words, check, format } => list(desk, &words, check, format).await,
         args::Backup::Verify { words, changing } => verify(desk, &words, &changing).await,
@@ -27,19 +30,6 @@ pub async fn run(desk: &Desk, args: args::Backup) -> Result<Exit, Ended> {
             restore(desk, &words, to.as_deref(), &changing).await
         }
     }
-}
-
-async fn make(
-    desk: &Desk,
-    words: &[String],
-    due: bool,
-    no_verify: bool,
-    changing: &Changing,
-) -> Result<Exit, Ended> {
-    let (only, folder) = target::addresses(&desk.outside.folder, words)?;
-    let session = desk.open_store(folder, changing.parallel).await?;
-    let want = session.backup_run(&only, due, !no_verify).await?;
-    running::change(desk, &session, &Ask::all(want), &How::of(changing)).await
 }
 
 async fn list(desk: &Desk, words: &[String], check: bool, format: Format) -> Result<Exit, Ended> {

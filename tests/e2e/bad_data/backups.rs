@@ -290,4 +290,11 @@ fn a_dump_that_is_far_smaller_than_the_last_is_an_alarm() {
     for one in before {
         assert!(one.join("manifest.json").is_file(), "{} was pushed out", one.display());
     }
+    shop.expect(0, &["backup", "list"]).says("far smaller").says("stays: ");
+    // A person who has looked says that it is right, and from then on it is.
+    let ran = shop.expect(2, &["backup", "run", "-y"]);
+    ran.says("hive backup run backup.main --accept-smaller");
+    shop.expect(0, &["backup", "run", "backup.main", "--accept-smaller", "-y"]);
+    shop.expect(0, &["backup", "run", "-y"]);
+    shop.expect(0, &["backup", "verify", "-y"]);
 }

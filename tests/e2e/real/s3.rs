@@ -2,6 +2,7 @@
 
 use crate::data::promises;
 use crate::data::shop::Shop;
+use crate::lab::Ran;
 use hive_parts::{Fault, Minio, Proxy};
 use std::time::{Duration, Instant};
 
@@ -26,9 +27,13 @@ impl Far {
     }
 
     fn stage(&self, stage: usize) {
+        self.stage_with(stage, "");
+    }
+
+    fn stage_with(&self, stage: usize, more: &str) {
         let s3 = format!(
             "\n[backup.main.s3]\nendpoint = \"{}\"\nregion = \"{}\"\npath_style = true\n\
-             access_key = {{ file = \"secret/access\" }}\nsecret_key = {{ file = \"secret/secret\" }}\n",
+             access_key = {{ file = \"secret/access\" }}\nsecret_key = {{ file = \"secret/secret\" }}\n{more}",
             self.proxy.endpoint(),
             Minio::REGION,
         );
@@ -203,5 +208,90 @@ fn a_server_that_is_killed_in_the_middle_of_a_backup() {
     assert!(good.iter().all(|it| now.contains(it)), "{good:?} {now:?}");
     let _ = far.shop.hive(&["recover"]);
     far.shop.expect(0, &["backup", "run", "-y"]);
+    far.shop.expect(0, &["backup", "verify", "-y"]);
+}
+
+/// A shop with a good backup and 12 MB of noise, whose hive waits so long where nothing moves.
+fn impatient(patience: &str) -> Far {
+    let far = Far::new();
+    far.stage_with(1, &format!("patience = \"{patience}\"\n"));
+    far.shop.sql("CREATE TABLE noise (n blob)");
+    far.shop.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+         INSERT INTO noise SELECT randomblob(8192) FROM n",
+    );
+    far.shop.expect(0, &["apply", "-y"]);
+    far.shop.expect(0, &["backup", "run", "-y"]);
+    far
+}
+
+/// Runs it over a way that fails so. It ends by itself and says what, where and why.
+#[track_caller]
+fn ends(far: &Far, fault: Fault, arguments: &[&str]) -> Ran {
+    let before = far.proxy.faults();
+    far.proxy.set(fault.clone());
+    let began = Instant::now();
+    let ran = far.shop.hive(arguments);
+    // Five tries of a second or two each, of a few calls; and a machine that is loaded.
+    assert!(began.elapsed() < Duration::from_secs(90), "{fault:?}: {:?}\n{ran}", began.elapsed());
+    assert!(far.proxy.faults() > before, "{fault:?} never took place\n{ran}");
+    far.proxy.set(Fault::None);
+    ran.says("backup.main").says("s3://backups/shop").says("nothing moved on the connection");
+    ran
+}
+
+#[test]
+fn a_server_that_accepts_and_never_answers() {
+    let far = impatient("1s");
+    let (good, data) = (far.manifests(), far.shop.data());
+    let ran = ends(&far, Fault::Silent, &["backup", "run", "-y"]);
+    ran.says("`s3.patience`");
+    assert_eq!(ran.code, 1, "{ran}");
+    for arguments in [&["backup", "verify", "-y"][..], &["backup", "restore", "backup.main", "-y"]]
+    {
+        let ran = ends(&far, Fault::Silent, arguments);
+        assert_eq!(ran.code, 1, "{ran}");
+    }
+    assert_eq!((far.manifests(), far.shop.data()), (good, data));
+    far.shop.expect(0, &["backup", "run", "-y"]);
+    far.shop.expect(0, &["backup", "verify", "-y"]);
+}
+
+#[test]
+fn an_upload_and_a_download_that_stop_in_the_middle() {
+    let far = impatient("1s");
+    let (good, data) = (far.manifests(), far.shop.data());
+    let ran = ends(&far, Fault::StallAfter(300_000), &["backup", "run", "-y"]);
+    ran.says("`s3.patience`");
+    assert_eq!(ran.code, 5, "failed, and everything is as before\n{ran}");
+    assert_eq!(far.manifests(), good, "what is not whole is not listed");
+    let stops = Fault::StallAnswerAfter(300_000);
+    let ran = ends(&far, stops.clone(), &["backup", "verify", "-y"]);
+    ran.says("`s3.patience`");
+    assert_eq!(ran.code, 1, "{ran}");
+    let ran = ends(&far, stops, &["backup", "restore", "backup.main", "-y"]);
+    assert!([1, 5].contains(&ran.code), "{ran}");
+    let _ = far.shop.hive(&["recover"]);
+    let _ = far.shop.hive(&["unfreeze"]);
+    // The restore has made its safety copy, and nothing that was there is gone.
+    let now = far.manifests();
+    assert!(good.iter().all(|it| now.contains(it)), "{good:?} {now:?}");
+    assert_eq!(far.shop.data(), data);
+    assert_eq!(far.shop.running(), ["1"]);
+    far.shop.expect(0, &["backup", "run", "-y"]);
+    far.shop.expect(0, &["backup", "verify", "-y"]);
+    far.shop.expect(0, &["backup", "restore", "backup.main", "-y"]);
+    // Over such a way its upload could not even be given up: the sweep takes it after a day.
+    let open = far.minio.open_uploads();
+    assert!(open.len() <= 1, "{open:?}");
+}
+
+#[test]
+fn a_way_that_is_slow_and_moves_is_waited_for() {
+    let far = impatient("3s");
+    far.proxy.set(Fault::Slow(Duration::from_millis(8)));
+    let began = Instant::now();
+    far.shop.expect(0, &["backup", "run", "-y"]);
+    assert!(began.elapsed() > Duration::from_secs(4), "{:?}", began.elapsed());
     far.shop.expect(0, &["backup", "verify", "-y"]);
 }

@@ -20,6 +20,10 @@ pub enum Fault {
     CutAfter(u64),
     /// Each connection is cut after so many bytes from the server.
     CutAnswerAfter(u64),
+    /// Nothing more is taken from clients behind so many bytes of all connections, which stay.
+    StallAfter(u64),
+    /// Nothing more comes from the server behind so many bytes of all connections, which stay.
+    StallAnswerAfter(u64),
     /// Every piece of at most 16 KiB waits so long.
     Slow(Duration),
     /// Connections are taken, and nothing is ever answered.
@@ -41,6 +45,8 @@ struct Shared {
     connections: AtomicU64,
     packets: AtomicU64,
     faults: AtomicU64,
+    /// Bytes of the way that a stall counts, since the fault was set.
+    carried: AtomicU64,
     ended: AtomicBool,
 }
 
@@ -57,6 +63,7 @@ impl Proxy {
             connections: AtomicU64::new(0),
             packets: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            carried: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         });
         let listening = Arc::clone(&shared);
@@ -88,6 +95,7 @@ impl Proxy {
     /// From now on it fails like this; what is open is cut.
     pub fn set(&self, fault: Fault) {
         *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        self.shared.carried.store(0, Ordering::SeqCst);
         self.shared.cut();
     }
 
@@ -179,6 +187,25 @@ impl Shared {
         let _ = backward.join();
     }
 
+    /// Whether nothing more goes this way, now that so many bytes have gone.
+    fn stalls(&self, bytes: usize, forward: bool) -> bool {
+        let end = match self.fault() {
+            Fault::StallAfter(end) if forward => end,
+            Fault::StallAnswerAfter(end) if !forward => end,
+            _ => return false,
+        };
+        let bytes = bytes as u64;
+        self.carried.fetch_add(bytes, Ordering::SeqCst) + bytes >= end
+    }
+
+    /// Holds a connection on which nothing moves, until the fault is another.
+    fn hold(&self) {
+        let fault = self.fault();
+        while self.fault() == fault && !self.ended.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Carries bytes one way until either side ends or the fault says so.
     fn pipe(&self, mut from: TcpStream, mut to: TcpStream, forward: bool) {
         let mut carried = 0u64;
@@ -203,6 +230,11 @@ impl Shared {
                     let_through = count.min(usize::try_from(left).unwrap_or(count));
                 }
                 _ => {}
+            }
+            if self.stalls(let_through, forward) {
+                self.faults.fetch_add(1, Ordering::SeqCst);
+                self.hold();
+                break;
             }
             if to.write_all(&piece[..let_through]).is_err() {
                 break;

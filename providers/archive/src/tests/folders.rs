@@ -311,3 +311,78 @@ async fn a_stream_never_leads_out_of_its_folder() {
     assert!(lay::lay(&folder.path().join("last"), &mut bytes.as_slice()).is_err());
     assert!(!folder.path().join("out").exists());
 }
+
+/// Somebody else, who need not exist.
+const OTHER: (u32, u32) = (4_711, 4_712);
+
+/// A stream of a folder, a file that takes rights with it, and a link, all of somebody else.
+fn foreign_stream() -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, sort, mode) in [
+        ("./", tar::EntryType::Directory, 0o755),
+        ("tool", tar::EntryType::Regular, 0o6755),
+        ("link", tar::EntryType::Symlink, 0o777),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(sort);
+        header.set_mode(mode);
+        header.set_uid(OTHER.0.into());
+        header.set_gid(OTHER.1.into());
+        header.set_size(0);
+        header.set_mtime(1_000_000_000);
+        match sort {
+            tar::EntryType::Symlink => tar.append_link(&mut header, path, "tool"),
+            _ => tar.append_data(&mut header, path, std::io::empty()),
+        }
+        .expect("appends");
+    }
+    tar.into_inner().expect("ends")
+}
+
+/// Who owns each of these three, and the mode of the file.
+fn owned(root: &std::path::Path) -> (Vec<(u32, u32)>, u32) {
+    use std::os::unix::fs::MetadataExt;
+    let meta = |path: &str| root.join(path).symlink_metadata().expect("is there");
+    let owners = ["", "tool", "link"].map(meta).iter().map(|it| (it.uid(), it.gid())).collect();
+    (owners, meta("tool").mode() & 0o7777)
+}
+
+#[test]
+fn root_gives_entries_their_owners_back_and_others_say_how_many_are_theirs() {
+    let folder = tempfile::tempdir().expect("folder");
+    let root = folder.path().join("laid");
+    let others = lay::lay(&root, &mut foreign_stream().as_slice()).expect("lays");
+    let (owners, mode) = owned(&root);
+    assert_eq!(mode, 0o6755, "the owner comes before the mode, whose bits it would take");
+    if rustix::process::geteuid().is_root() {
+        assert_eq!((others, owners), (0, vec![OTHER; 3]));
+    } else {
+        // Nobody but root may give a file away: tried, so that the count means something.
+        let give = std::os::unix::fs::lchown(root.join("tool"), Some(OTHER.0), Some(OTHER.1));
+        assert_eq!(give.expect_err("is refused").kind(), std::io::ErrorKind::PermissionDenied);
+        let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        assert_eq!((others, owners), (3, vec![me; 3]));
+    }
+}
+
+/// Where we are root: the same test again as an unprivileged user, in a process of its own.
+#[test]
+fn the_same_as_an_unprivileged_user() {
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    mode(folder.path(), 0o777);
+    // A copy: the way to the test itself may be root's alone.
+    let copy = folder.path().join("tests");
+    fs::copy(std::env::current_exe().expect("is one"), &copy).expect("copies");
+    mode(&copy, 0o755);
+    let name =
+        "tests::folders::root_gives_entries_their_owners_back_and_others_say_how_many_are_theirs";
+    let mut command = std::process::Command::new(&copy);
+    command.args([name, "--exact"]).env("TMPDIR", folder.path()).uid(65_534).gid(65_534);
+    let ran = command.output().expect("runs");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+}

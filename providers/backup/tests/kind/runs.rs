@@ -153,6 +153,13 @@ async fn a_dump_that_has_shrunk_fails_the_step_and_does_not_count() {
     let safety = [("verb", "run".into()), ("kind", "safety".into())];
     let steps = desk.run(&lowered, &safety).await;
     desk.perform(&lowered, &steps[0], "t3").await.expect("what is left is saved all the same");
+    assert!(failure.diagnosis.iter().any(|it| it.contains("--accept-smaller")), "{failure:?}");
+    // Somebody says that it is right: it counts, and is what the next is compared with.
+    let right = [("verb", "run".into()), ("smaller", true.into())];
+    let steps = desk.run(&lowered, &right).await;
+    let outcome = desk.perform(&lowered, &steps[0], "t4").await.expect("counts");
+    assert_eq!(id(&outcome), seen(&outcome).last().expect("is there").id);
+    desk.back_up(&lowered, "t5").await.expect("is as large as the last that counts");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,4 +241,34 @@ async fn a_backup_behind_its_deadline_is_none() {
     assert_eq!((failure.kind, failure.remains), (FailureKind::TimedOut, Remains::Unsure));
     assert!(Seen::all(desk.look(&lowered).await.as_ref()).is_empty());
     fs::remove_file(&pipe).expect("removes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn most_of_the_backups_are_not_removed_at_once() {
+    let desk = Desk::new();
+    let lowered = desk.registered(&[("keep", map(&[("minimum", 1.into())]))]).await;
+    for round in 0..5 {
+        desk.back_up(&lowered, &format!("t{round}")).await.expect("backs up");
+    }
+    let verify = desk.run(&lowered, &[("verb", "verify".into())]).await;
+    desk.perform(&lowered, &verify[0], "v").await.expect("verifies");
+    let asked = [("verb", "run".into()), ("now_ms", now_ms().into())];
+    let steps = desk.run(&lowered, &asked).await;
+    assert_eq!(verbs(&steps), ["backup", "prune"], "the backup is made all the same");
+    let held = &steps[1];
+    assert!(held.title.contains("hold back the removal of 4 backups"), "{}", held.title);
+    let failure = desk.perform(&lowered, held, "p1").await.expect_err("is held back");
+    assert_eq!(
+        failure.message,
+        "4 of 5 backups would go at once, more than 50% of them: nothing was removed"
+    );
+    assert!(failure.diagnosis[0].contains("removes_at_most"), "{failure:?}");
+    assert_eq!(seen(&desk.back_up(&lowered, "t5").await.expect("backs up")).len(), 6);
+    // Who means it says so, and it goes on.
+    let keep = map(&[("minimum", 1.into()), ("removes_at_most", "100%".into())]);
+    let mut raised = lowered.clone();
+    raised.material.insert("keep".to_owned(), keep);
+    let steps = desk.run(&raised, &asked).await;
+    let outcome = desk.perform(&raised, &steps[1], "p2").await.expect("removes");
+    assert!(seen(&outcome).len() <= 3, "{:?}", seen(&outcome));
 }

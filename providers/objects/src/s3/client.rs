@@ -1,6 +1,7 @@
 //! The client: whose keys, which server, how patient.
 
 use super::failure::chain;
+use super::stall::watched;
 use crate::location::S3Settings;
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
@@ -14,59 +15,75 @@ use hive_contract::{Failure, FailureKind};
 use secrecy::ExposeSecret;
 use std::time::Duration;
 
+/// How long nothing may move on a connection where nobody says otherwise.
+pub(crate) const STALLED: Duration = Duration::from_secs(30);
+
 /// How long hive waits, and how often it tries again within one call. All of it ends.
 #[derive(Clone, Debug)]
 pub(super) struct Patience {
     /// For a connection.
     pub(super) connect: Duration,
-    /// For the first byte of an answer.
-    pub(super) answer: Duration,
-    /// For the next bytes of a stream.
-    pub(super) stream: Duration,
+    /// While nothing moves, out or in.
+    pub(super) stalled: Duration,
     /// For one try of a call without a large body.
     pub(super) attempt: Duration,
     /// How many tries.
     pub(super) attempts: u32,
     /// The wait before the second try; each next is twice as long, up to five seconds.
     pub(super) first_wait: Duration,
-    /// How slow an upload may be, in bytes a second.
-    pub(super) slowest: u64,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            answer: Duration::from_secs(30),
-            stream: Duration::from_secs(30),
-            attempt: Duration::from_secs(60),
-            attempts: 5,
-            first_wait: Duration::from_millis(200),
-            slowest: 128 << 10,
-        }
-    }
 }
 
 impl Patience {
+    /// With so much time while nothing moves, from which the others follow.
+    pub(super) fn of(stalled: Duration) -> Self {
+        Self {
+            connect: stalled.min(Duration::from_secs(5)),
+            stalled,
+            attempt: stalled.saturating_mul(2),
+            attempts: 5,
+            first_wait: Duration::from_millis(200),
+        }
+    }
+
     /// The wait after so many tries.
     pub(super) fn wait(&self, tries: u32) -> Duration {
         let wait = self.first_wait.saturating_mul(1 << tries.saturating_sub(1).min(10));
         wait.min(Duration::from_secs(5))
     }
 
-    fn timeouts(&self, attempt: Duration) -> TimeoutConfig {
+    /// How long a stream may go on with tries that bring nothing.
+    pub(super) fn without_progress(&self) -> Duration {
+        self.stalled.saturating_mul(self.attempts)
+    }
+
+    fn timeouts(&self) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(self.connect)
-            .read_timeout(self.answer.max(attempt.saturating_sub(self.attempt)))
-            .operation_attempt_timeout(attempt)
-            .operation_timeout(attempt.saturating_mul(self.attempts) + Duration::from_secs(30))
+            .read_timeout(self.stalled)
+            .operation_attempt_timeout(self.attempt)
+            .operation_timeout(self.attempt.saturating_mul(self.attempts + 1))
             .build()
     }
 
-    /// The settings for a call that sends so many bytes.
-    pub(super) fn sending(&self, bytes: u64) -> Builder {
-        let attempt = self.attempt + Duration::from_secs(bytes / self.slowest);
-        Builder::default().timeout_config(self.timeouts(attempt))
+    /// The settings for a call that sends something large: as long as it moves.
+    pub(super) fn sending(&self) -> Builder {
+        self.moving(self.stalled)
+    }
+
+    /// The settings for a call after which a server puts so many bytes together, 8 MiB a second or
+    /// more, before it answers.
+    pub(super) fn joining(&self, bytes: u64) -> Builder {
+        let joins = Duration::from_secs(bytes / (8 << 20)).min(self.stalled.saturating_mul(20));
+        self.moving(self.stalled + joins)
+    }
+
+    fn moving(&self, stalled: Duration) -> Builder {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(self.connect)
+            .read_timeout(stalled)
+            .disable_operation_attempt_timeout()
+            .disable_operation_timeout();
+        Builder::default().timeout_config(timeouts.build())
     }
 }
 
@@ -79,6 +96,7 @@ pub(super) async fn connect(
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
+    let http = watched(http);
     let region = settings.region.clone().map(Region::new);
     let mut builder = match &settings.keys {
         Some(keys) => {
@@ -111,10 +129,9 @@ pub(super) async fn connect(
                 .with_initial_backoff(patience.first_wait)
                 .with_max_backoff(Duration::from_secs(5)),
         )
-        .timeout_config(patience.timeouts(patience.attempt))
-        .stalled_stream_protection(
-            StalledStreamProtectionConfig::enabled().grace_period(patience.stream).build(),
-        );
+        .timeout_config(patience.timeouts())
+        // It looks at bodies alone, and at those from memory not at all: `stall` looks at everything.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     let config = builder.build();
     let client = Client::from_conf(config);
     match (client.config().region(), &settings.endpoint) {

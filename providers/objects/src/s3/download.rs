@@ -1,13 +1,15 @@
 //! An object read as a stream that goes on where a connection was cut.
 
 use super::Bucket;
-use super::failure::chain;
+use super::failure::{broke_off, chain};
 use crate::pieces::Pieces;
 use crate::store::ObjectReader;
 use aws_sdk_s3::primitives::ByteStream;
 use hive_contract::{Failure, FailureKind};
+use std::error::Error;
 use std::io;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How many pieces wait to be read.
 const PIECES: usize = 16;
@@ -42,42 +44,38 @@ enum Ended {
     Whole,
     /// Nobody reads any more.
     Unread,
-    /// It broke off; why.
-    Cut(String),
+    /// It broke off; how it is told.
+    Cut(Failure),
     /// Everything came, and its checksum is not the one that the server knows.
     Damaged(String),
 }
 
 impl Way {
     async fn run(mut self, mut body: ByteStream, pieces: Sender) {
-        let attempts = self.bucket.0.patience.attempts;
-        let mut tries = 0;
+        let patience = self.bucket.0.patience.clone();
+        let (mut tries, mut moved) = (0, Instant::now());
         loop {
             let before = self.offset;
-            let why = match self.read(body, &pieces).await {
+            let broken = match self.read(body, &pieces).await {
                 Ended::Whole | Ended::Unread => return,
                 Ended::Damaged(why) => {
                     let message = format!("`{}` arrived damaged: {why}", self.name());
                     self.fail(&pieces, Failure::new(FailureKind::Malformed, message)).await;
                     return;
                 }
-                Ended::Cut(why) => why,
+                Ended::Cut(broken) => broken,
             };
             // Only tries that brought nothing count.
-            tries = if self.offset > before { 1 } else { tries + 1 };
+            if self.offset > before {
+                (tries, moved) = (0, Instant::now());
+            }
+            tries += 1;
             body = loop {
-                if tries >= attempts {
-                    let message = format!(
-                        "reading `{}` broke off at {} of {} bytes: {why}",
-                        self.name(),
-                        self.offset,
-                        self.size
-                    );
-                    let failure = Failure::new(FailureKind::Unavailable, message).retryable();
-                    self.fail(&pieces, failure).await;
+                if tries >= patience.attempts || moved.elapsed() > patience.without_progress() {
+                    self.fail(&pieces, broken).await;
                     return;
                 }
-                tokio::time::sleep(self.bucket.0.patience.wait(tries)).await;
+                tokio::time::sleep(patience.wait(tries)).await;
                 match self.bucket.fetch(&self.key, Some((self.offset, &self.version))).await {
                     Ok(Some(got)) => break got.body,
                     Ok(None) => {
@@ -97,17 +95,17 @@ impl Way {
 
     /// Reads one connection to its end.
     async fn read(&mut self, mut body: ByteStream, pieces: &Sender) -> Ended {
-        let patience = self.bucket.0.patience.stream;
         loop {
-            match tokio::time::timeout(patience, body.next()).await {
-                Err(_) => return Ended::Cut("nothing came for too long".to_owned()),
-                Ok(None) if self.offset == self.size => return Ended::Whole,
-                Ok(None) => return Ended::Cut("the server ended it early".to_owned()),
-                Ok(Some(Err(error))) if self.offset == self.size => {
+            match body.next().await {
+                None if self.offset == self.size => return Ended::Whole,
+                None => {
+                    return Ended::Cut(self.cut(&io::Error::other("the server ended it early")));
+                }
+                Some(Err(error)) if self.offset == self.size => {
                     return Ended::Damaged(chain(&error));
                 }
-                Ok(Some(Err(error))) => return Ended::Cut(chain(&error)),
-                Ok(Some(Ok(bytes))) => {
+                Some(Err(error)) => return Ended::Cut(self.cut(&error)),
+                Some(Ok(bytes)) => {
                     self.offset += bytes.len() as u64;
                     if self.offset > self.size {
                         return Ended::Damaged("it is longer than the server said".to_owned());
@@ -118,6 +116,11 @@ impl Way {
                 }
             }
         }
+    }
+
+    fn cut(&self, error: &(dyn Error + 'static)) -> Failure {
+        let at = format!(" at {} of {} bytes", self.offset, self.size);
+        broke_off(&self.name(), &at, error)
     }
 
     async fn fail(&self, pieces: &Sender, failure: Failure) {

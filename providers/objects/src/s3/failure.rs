@@ -2,6 +2,7 @@
 
 use super::Refused;
 use super::client::has_no_keys;
+use super::stall::stalled;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use hive_contract::{Failure, FailureKind};
 use std::error::Error;
@@ -22,13 +23,14 @@ where
     let begin = format!("cannot {verb} `{shown}`");
     match error {
         SdkError::ServiceError(_) | SdkError::ResponseError(_) => answered(&begin, error),
-        SdkError::TimeoutError(_) => unavailable(format!("{begin}: the server does not answer")),
+        SdkError::TimeoutError(_) => silent(format!("{begin}: the server does not answer")),
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) if has_no_keys(error) => {
             Failure::new(FailureKind::Forbidden, format!("{begin}: there are no keys for it"))
                 .diagnosis("`s3.access_key` and `s3.secret_key` give them, or the platform")
         }
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            unavailable(format!("{begin}: the server does not answer"))
+            let why = stalled(error).map(|it| format!(": {it}")).unwrap_or_default();
+            silent(format!("{begin}: the server does not answer{why}"))
         }
         SdkError::DispatchFailure(_) => {
             let why = chain(error);
@@ -83,11 +85,26 @@ where
             Failure::new(FailureKind::Unavailable, format!("{begin}: no space is left: {words}"))
         }
         (408 | 409 | 425 | 429 | 500..=599, _) => unavailable(format!("{begin}: {words}")),
+        (200..=299, _) if stalled(error).is_some() => silent(format!("{begin}: {}", chain(error))),
         (200..=299, _) => {
             Failure::new(FailureKind::Malformed, format!("{begin}: {}", chain(error)))
         }
         _ => Failure::new(FailureKind::Invalid, format!("{begin}: {words}")),
     }
+}
+
+/// What a stream that ended early is to a step; `at` says how far it came.
+pub(super) fn broke_off(shown: &str, at: &str, error: &(dyn Error + 'static)) -> Failure {
+    let message = format!("reading `{shown}` broke off{at}: {}", chain(error));
+    if stalled(error).is_some() { silent(message) } else { unavailable(message) }
+}
+
+/// What a server that says nothing is to a step.
+fn silent(message: String) -> Failure {
+    unavailable(message).diagnosis(
+        "look whether the server, or a proxy in front of it, hangs; `s3.patience` says for how long \
+         nothing may move",
+    )
 }
 
 fn unavailable(message: String) -> Failure {

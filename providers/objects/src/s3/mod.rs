@@ -3,6 +3,7 @@
 mod client;
 mod download;
 mod failure;
+mod stall;
 mod upload;
 
 #[cfg(test)]
@@ -15,6 +16,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use client::Patience;
+pub(crate) use client::STALLED;
 use failure::{HttpResponse, failed, status};
 use hive_contract::{Failure, FailureKind};
 use std::sync::Arc;
@@ -43,7 +45,8 @@ impl Bucket {
         prefix: &str,
         settings: &S3Settings,
     ) -> Result<Self, Failure> {
-        Self::open_with(name, prefix, settings, Patience::default(), Sizes::default()).await
+        let patience = Patience::of(settings.patience);
+        Self::open_with(name, prefix, settings, patience, Sizes::default()).await
     }
 
     async fn open_with(
@@ -110,7 +113,7 @@ impl Bucket {
                 None => put.if_none_match("*"),
             };
             let put = put.body(ByteStream::from(bytes.to_vec())).customize();
-            let put = put.config_override(self.0.patience.sending(bytes.len() as u64));
+            let put = put.config_override(self.0.patience.sending());
             match put.send().await {
                 Ok(_) => return Ok(Put::Made),
                 Err(error) => match (status(&error), error.code()) {
@@ -150,15 +153,12 @@ impl Bucket {
                 return Err(too_long(&self.name(key), limit));
             }
             let version = got.e_tag().unwrap_or_default().to_owned();
-            let whole = tokio::time::timeout(self.0.patience.stream, got.body.collect()).await;
-            let why = match whole {
-                Ok(Ok(bytes)) => return Ok(Some(Content { bytes: bytes.to_vec(), version })),
-                Ok(Err(error)) => failure::chain(&error),
-                Err(_) => "nothing came for too long".to_owned(),
+            let error = match got.body.collect().await {
+                Ok(bytes) => return Ok(Some(Content { bytes: bytes.to_vec(), version })),
+                Err(error) => error,
             };
             if tries == self.0.patience.attempts {
-                let message = format!("reading `{}` broke off: {why}", self.name(key));
-                return Err(Failure::new(FailureKind::Unavailable, message).retryable());
+                return Err(failure::broke_off(&self.name(key), "", &error));
             }
             tokio::time::sleep(self.0.patience.wait(tries)).await;
             tries += 1;

@@ -149,7 +149,6 @@ impl Upload {
     }
 
     async fn send(&self, number: i32, part: Part) -> Result<CompletedPart, Failure> {
-        let length = part.len();
         // The file is open until the part is sent.
         let (body, _file) = match part {
             Part::Memory(bytes) => (ByteStream::from(bytes), None),
@@ -176,7 +175,7 @@ impl Upload {
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .body(body)
             .customize()
-            .config_override(inner.patience.sending(length))
+            .config_override(inner.patience.sending())
             .send()
             .await
             .map_err(|error| failed("write", &self.name(), &error))?;
@@ -200,7 +199,7 @@ impl Upload {
             .if_none_match("*")
             .customize()
             // A server may put the parts together before it answers.
-            .config_override(inner.patience.sending(size / 64))
+            .config_override(inner.patience.joining(size))
             .send()
             .await;
         let error = match completed {
@@ -253,7 +252,9 @@ impl Drop for Upload {
 async fn abort(bucket: &Bucket, key: &str, id: &str) {
     let inner = &bucket.0;
     let abort = inner.client.abort_multipart_upload().bucket(&inner.bucket);
-    let _ = abort.key(bucket.full(key)).upload_id(id).send().await;
+    let abort = abort.key(bucket.full(key)).upload_id(id).send();
+    // A server that has just answered nothing is not waited for as long again.
+    let _ = tokio::time::timeout(inner.patience.stalled, abort).await;
 }
 
 pub(super) async fn sweep(bucket: &Bucket, before_ms: i64) -> Result<usize, Failure> {

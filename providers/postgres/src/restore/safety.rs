@@ -34,6 +34,7 @@ pub(super) async fn make(desk: &Desk<'_>) -> Result<Outcome, Failure> {
                 token: &desk.request.token,
                 kind: Kind::Safety,
                 previous: &[],
+                smaller: false,
                 guard: desk.context.guard,
             };
             let key = text(&desk.request.operation.payload, KEY)?.to_owned();

@@ -126,6 +126,37 @@ async fn an_older_list_goes_down_by_what_the_record_has() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_contract_took_comes_back_early_and_goes_again_on_the_way_back() {
+    let lab = Lab::new(Server::shared());
+    let drop = ("0003_drop.up.sql", "ALTER TABLE orders DROP COLUMN note;");
+    let back = ("0003_drop.down.sql", "ALTER TABLE orders ADD COLUMN note text;");
+    let two = list(&lab, &[ONE[0], ONE[1], TWO[0], TWO[1]]);
+    let three = list(&lab, &[ONE[0], ONE[1], TWO[0], TWO[1], drop, back]);
+    lab.apply(Action::Create, &three, None).await.expect("applies");
+    let columns = "SELECT string_agg(column_name, ' ' ORDER BY column_name) \
+                   FROM information_schema.columns WHERE table_name = 'orders'";
+    assert_eq!(lab.psql(columns), "id status");
+    let change = lab.change(Action::Update, Some(&two), Some(&three)).await;
+    let steps = lab.steps(&change, None);
+    assert_eq!(steps.iter().map(|it| it.phase).collect::<Vec<_>>(), [Phase::Ready]);
+    let Undo::By(again) = steps[0].undo.clone() else { panic!("{:?}", steps[0].undo) };
+    lab.run(&two, steps).await.expect("goes back");
+    assert_eq!(lab.psql(columns), "id note status");
+    lab.run(&three, vec![*again]).await.expect("takes that back");
+    assert_eq!(lab.psql(columns), "id status");
+    is_as_declared(&lab, &three).await;
+    // What an expand below it added goes when nobody uses it any more.
+    let one = list(&lab, &ONE);
+    let change = lab.change(Action::Update, Some(&one), Some(&three)).await;
+    let steps = lab.steps(&change, None);
+    let phases = steps.iter().map(|it| it.phase).collect::<Vec<_>>();
+    assert_eq!(phases, [Phase::Ready, Phase::Prune]);
+    assert!(matches!(steps[1].reversible, Reversible::Irreversible { .. }));
+    lab.run(&one, steps).await.expect("goes back");
+    is_as_declared(&lab, &one).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn phases_and_ways_back_follow_from_the_sql() {
     let lab = Lab::new(Server::shared());
     let first = list(&lab, &ONE);
@@ -226,6 +257,7 @@ async fn a_half_applied_file_that_nobody_wants_is_taken_back() {
     assert!(lab.provider().objections(&change).is_empty());
     let steps = lab.steps(&change, None);
     assert_eq!(steps.iter().map(|it| &*it.verb).collect::<Vec<_>>(), ["down"]);
+    assert_eq!((steps[0].title.as_str(), steps[0].phase), ("take back 0002_index", Phase::Ready));
     lab.run(&first, steps).await.expect("goes back");
     assert_eq!(lab.psql("SELECT count(*) FROM hive.migrations WHERE number = 2"), "0");
     is_as_declared(&lab, &first).await;

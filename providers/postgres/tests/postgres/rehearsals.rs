@@ -42,11 +42,11 @@ async fn what_is_rehearsed_is_what_is_applied() {
     let steps = lab.steps(&change, Some(&tried));
     assert!(steps[0].takes_ms.is_some());
     assert!(steps[0].notes.iter().any(|it| it.contains("writes public.orders anew")));
-    assert!(steps[0].payload.contains_key("schema"));
+    assert!(steps[0].payload.contains_key("schema_after"));
 
     // Somebody changes what the rehearsal has not seen.
     let mut other = steps[0].clone();
-    other.payload.insert("schema".to_owned(), Value::text("00"));
+    other.payload.insert("schema_after".to_owned(), Value::text("00"));
     let request = lab.request(&next, other).await;
     let failure = lab.perform(&request).await.expect_err("another schema");
     assert_eq!(failure.kind, FailureKind::Moved);

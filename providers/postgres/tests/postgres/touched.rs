@@ -230,3 +230,30 @@ async fn nothing_of_a_file_s_session_is_there_in_the_next() {
     }
     panic!("a session stays open");
 }
+
+/// A trigger on events touches a table that the file does not name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_event_trigger_touches_is_read_too() {
+    let lab = Lab::new(Server::shared());
+    // Only a superuser makes one; it runs as whoever applies.
+    lab.psql(
+        "CREATE FUNCTION also() RETURNS event_trigger LANGUAGE plpgsql AS $$ \
+           BEGIN IF to_regclass('public.also_touched') IS NOT NULL THEN \
+             EXECUTE format('ALTER TABLE public.also_touched ADD COLUMN of_%s int', txid_current()); \
+           END IF; END $$; \
+         CREATE EVENT TRIGGER also ON ddl_command_end WHEN TAG IN ('CREATE SEQUENCE') \
+           EXECUTE FUNCTION also()",
+    );
+    let provider = lab.provider();
+    let files = [
+        ("0001_table.up.sql", "CREATE TABLE also_touched (id int)"),
+        ("0002_sequence.up.sql", "CREATE SEQUENCE named"),
+        ("0003_rows.up.sql", "INSERT INTO also_touched VALUES (1)"),
+        ("0004_another.up.sql", "CREATE SEQUENCE another"),
+    ];
+    let desired = only_up(&lab, &files.map(|(name, text)| (name.to_owned(), text)));
+    apply(&lab, &provider, Action::Create, (&desired, None), None).await;
+    let columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'also_touched'::regclass \
+                   AND attnum > 1";
+    assert_eq!(lab.psql(columns), "2", "the trigger ran");
+}

@@ -44,6 +44,12 @@ impl Compared {
         Ok(Self { material, rows, pending, reworded })
     }
 
+    /// Whether nothing is applied, by hive or by what came before it, so that nobody runs on any of
+    /// it yet: then there is nothing that a contract could take away from somebody.
+    pub fn is_fresh(&self) -> bool {
+        self.rows.is_empty() && self.material.baseline.is_none()
+    }
+
     /// The files to apply, in order.
     pub fn pending(&self) -> impl Iterator<Item = &Migration> {
         self.pending.files.iter().filter_map(|at| self.material.migrations.list().get(*at))

@@ -80,11 +80,14 @@ impl TriedFile {
         words
     }
 
-    /// What a reviewer should know of the down file.
-    pub fn down_words(&self) -> String {
+    /// What a reviewer should know of the down file; none where it was not tried.
+    pub fn down_words(&self) -> Option<String> {
         match &self.unproven {
-            None => "down file proven: schema and rows are as before".to_owned(),
-            Some(why) => format!("down file not proven: {why}"),
+            Some(why) => Some(format!("down file not proven: {why}")),
+            None if self.is_proven() => {
+                Some("down file proven: the schema is as before".to_owned())
+            }
+            None => None,
         }
     }
 

@@ -5,6 +5,7 @@ mod files;
 mod histories;
 mod lints;
 mod lists;
+mod makings;
 mod refusals;
 mod retentions;
 mod splitting;

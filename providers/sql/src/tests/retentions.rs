@@ -1,6 +1,6 @@
 //! What stays, whatever comes.
 
-use crate::retention::{Decision, Kept, Policy, decide};
+use crate::retention::{AT_MOST, Decision, Kept, Policy, decide, held_back, percent};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -111,6 +111,51 @@ fn empty_days_do_not_count() {
     let backups = [good("a", 0), good("b", 10), good("c", 20), good("d", 30)];
     let policy = Policy { daily: 3, ..Policy::default() };
     assert_eq!(kept(&policy, &backups), ["c", "b", "a"]);
+}
+
+#[test]
+fn most_of_the_backups_never_go_at_once() {
+    let held = |policy: &Policy, backups: &[Kept], at_most| {
+        let decisions = decide(policy, backups, &BTreeSet::new(), NOW);
+        held_back(&decisions, backups, at_most)
+    };
+    let newest = |minimum| Policy { minimum, ..Policy::default() };
+    let thirty: Vec<Kept> = (0..30).map(|day| good(&format!("{day:02}"), day)).collect();
+    // `minimum = 30`, edited to 1 by mistake.
+    let why = held(&newest(1), &thirty, AT_MOST).expect("is held back");
+    assert_eq!(why, "29 of 30 backups would go at once, more than 50% of them");
+    assert!(held(&newest(14), &thirty, AT_MOST).is_some(), "16 of 30");
+    assert_eq!(held(&newest(15), &thirty, AT_MOST), None, "half of them may go");
+    assert_eq!(held(&newest(1), &thirty, 100), None, "who means it says so");
+    // A clock that was ten years ahead while one was made and verified, and is still.
+    let mut ahead = thirty.clone();
+    ahead.iter_mut().skip(1).for_each(|one| one.finished_ms -= 3650 * DAY);
+    assert!(held(&within(30), &ahead, AT_MOST).is_some());
+    // Few are never held back, nor does what is broken count on either side.
+    assert_eq!(held(&newest(1), &thirty[..2], AT_MOST), None, "one of two");
+    assert_eq!(held(&newest(1), &thirty[..3], AT_MOST), None, "two of three");
+    assert!(held(&newest(1), &thirty[..4], AT_MOST).is_some(), "three of four");
+    let mut broken = thirty.clone();
+    broken.iter_mut().skip(3).for_each(|one| one.whole = false);
+    assert_eq!(held(&newest(1), &broken, AT_MOST), None);
+}
+
+#[test]
+fn a_share_is_a_number_and_a_sign() {
+    assert_eq!((percent("1%"), percent("50%"), percent("100%")), (Some(1), Some(50), Some(100)));
+    for wrong in ["", "%", "50", "0%", "101%", "-1%", "+5%", "5 %", "0.5%", "05%", "50%%"] {
+        assert_eq!(percent(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn a_rule_says_once_why_a_backup_stays() {
+    // The newest of all sets, and one of the newest of all sets.
+    let policy = Policy { daily: 2, minimum: 2, within_ms: Some(86_400_000), ..Policy::default() };
+    let backups = [good("a", 0), good("b", 1), good("c", 9)];
+    let all = decide(&policy, &backups, &BTreeSet::new(), NOW);
+    let newest = all.iter().find(|one| one.id == "a").expect("is decided");
+    assert_eq!(newest.reasons, ["the newest", "within 24 h", "daily 1 of 2"]);
 }
 
 fn backups() -> impl Strategy<Value = Vec<Kept>> {

@@ -1,7 +1,6 @@
 //! What is taken as it is: another tool's history, and what was changed by hand.
 
 use super::look::{FOREIGN, foreign};
-use super::steps::row_of;
 use super::up::touch;
 use super::{ROWS, list_of, moved};
 use crate::held::Held;
@@ -10,7 +9,7 @@ use crate::work::now_ms;
 use hive_contract::{Failure, FailureKind, Outcome, Value};
 use hive_sql::foreign::{Row, Tool};
 use hive_sql::history::Applied;
-use hive_sql::list::NONE;
+use hive_sql::list::{NONE, row_of};
 
 /// Counts files as applied that another tool, or a person, has run.
 ///

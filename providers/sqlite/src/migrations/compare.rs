@@ -1,10 +1,11 @@
 //! The files of a list against what its live object says is applied.
 
 use super::look::{DIGITS, HALF, HISTORY};
-use hive_contract::{Change, Fields, Live, Lowered, Value};
+use hive_contract::{Action, Change, Fields, Live, Lowered, Value};
 use hive_sql::history::{Applied, Mismatch};
 use hive_sql::list::{Compared, Material};
 use hive_sql::{Dialect, Migrations};
+use std::collections::BTreeMap;
 
 /// The material of a lowered list.
 pub(crate) fn material(lowered: &Lowered) -> Option<Material> {
@@ -24,6 +25,21 @@ pub(crate) fn compared(change: &Change) -> Option<Result<Compared, Vec<Mismatch>
     let material = material(change.desired.as_ref()?)?;
     let rows = rows(change.observed.as_ref(), &material.migrations);
     Some(Compared::new(material, rows))
+}
+
+/// Whether nobody runs on any of it yet. A new list takes nothing over: what another tool has
+/// applied is seen, and adopted.
+pub(crate) fn is_fresh(change: &Change, compared: &Compared) -> bool {
+    change.action == Action::Create || compared.is_fresh()
+}
+
+/// What somebody changed by hand: object → words.
+pub(crate) fn drift(change: &Change) -> BTreeMap<String, String> {
+    let drift = change.observed.as_ref().and_then(|live| live.fields.get("drift"));
+    let drift = drift.and_then(Value::as_map).into_iter().flatten();
+    drift
+        .filter_map(|(object, words)| Some((object.clone(), words.as_text()?.to_owned())))
+        .collect()
 }
 
 /// What a live list says is applied. Of a statement's hash only the beginning is known; where the

@@ -14,6 +14,7 @@ pub(crate) mod steps;
 mod stepwise;
 mod up;
 
+pub(crate) use hive_sql::list::{ACCEPT, BACKUP, DOWN, FILES, MIGRATE, RAW, RESUME, ROWS, SCHEMA};
 pub(crate) use look::look;
 pub(crate) use objections::objections;
 pub(crate) use rehearse::{can_rehearse, rehearse};
@@ -28,23 +29,6 @@ use hive_sql::{Dialect, Migration};
 
 /// Takes the history of another tool over.
 pub(crate) const BASELINE: &str = "baseline";
-/// Runs one file.
-pub(crate) const MIGRATE: &str = "migrate";
-/// Goes on with a file that ran without a transaction and did not end.
-pub(crate) const RESUME: &str = "resume";
-/// Runs one down file.
-pub(crate) const DOWN: &str = "down";
-/// Takes what is live, and the files as they are now, as what the last migration left.
-pub(crate) const ACCEPT: &str = "accept";
-
-/// Payload: the files of one migration, each with `name` and `text`.
-pub(crate) const FILES: &str = "files";
-/// Payload: the schema's fingerprint that the rehearsal left.
-pub(crate) const SCHEMA: &str = "schema_after";
-/// Payload: the id of the backup that was taken before.
-pub(crate) const BACKUP: &str = "backup";
-/// Payload of [`ACCEPT`] and [`BASELINE`]: rows of the history.
-pub(crate) const ROWS: &str = "rows";
 
 /// One step of a list.
 ///

@@ -1,6 +1,6 @@
 //! What speaks against a change of a list once it is known what is applied.
 
-use super::compare::{before_of, compared};
+use super::compare::{before_of, compared, is_fresh};
 use super::look::foreign_of;
 use hive_contract::{Action, Change, Invalid, Live};
 use hive_sql::foreign::{Baseline, Refused, declared};
@@ -22,7 +22,7 @@ pub(crate) fn objections(change: &Change) -> Vec<Invalid> {
     {
         wrong.push(Invalid::at("baseline", refused.to_string()).help(refused.help()));
     }
-    let fresh = change.action == Action::Create;
+    let fresh = is_fresh(change, &compared);
     wrong.extend(hive_sql::list::objections(&compared, before_of(change).as_ref(), fresh));
     wrong
 }

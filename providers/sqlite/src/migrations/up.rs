@@ -1,7 +1,7 @@
 //! One file in one transaction, with its history row in it.
 
 use super::effect::{failed, one, run, stopped};
-use super::{BACKUP, SCHEMA, list_of, moved, stepwise, text};
+use super::{BACKUP, RAW, SCHEMA, list_of, moved, stepwise, text};
 use crate::books;
 use crate::held::Held;
 use crate::session::{Step, only_ours};
@@ -106,6 +106,7 @@ pub(super) fn begun(
     migration: &Migration,
 ) -> Result<Applied, Failure> {
     let before = held.schema().map_err(|error| step.trouble("read", &error))?.fingerprint();
+    let row = Applied::of(migration);
     Ok(Applied {
         started_ms: now_ms(),
         hive: env!("CARGO_PKG_VERSION").to_owned(),
@@ -114,7 +115,8 @@ pub(super) fn begun(
         after: before.clone(),
         before,
         backup: text(step, BACKUP).map(str::to_owned),
-        ..Applied::of(migration)
+        raw_checksum: text(step, RAW).map_or(row.raw_checksum, str::to_owned),
+        ..row
     })
 }
 

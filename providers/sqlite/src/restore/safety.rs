@@ -35,6 +35,7 @@ pub(super) async fn make(
                 token: &request.token,
                 kind: Kind::Safety,
                 previous: &[],
+                smaller: false,
                 guard: context.guard,
             };
             let notes = BTreeMap::from([(RESTORE.to_owned(), text(request, KEY)?)]);

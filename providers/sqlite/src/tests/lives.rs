@@ -35,7 +35,7 @@ async fn a_rehearsal_proves_down_files_and_the_live_schema_must_be_the_rehearsed
     assert_eq!(rehearsal.facts["down files proven"], "1 of 1");
     let steps = world.sqlite.steps(&change, Some(&rehearsal));
     let [step] = steps.as_slice() else { panic!("{steps:?}") };
-    assert_eq!((step.title.as_str(), step.phase), ("0002_status", Phase::Ready));
+    assert_eq!((step.title.as_str(), step.phase), ("apply 0002_status", Phase::Ready));
     assert!(step.notes.iter().any(|it| it.starts_with("down file proven")), "{:?}", step.notes);
     assert!(step.payload.contains_key("schema_after") && step.takes_ms.is_some());
     // The database is another by now: the same file leaves another schema.
@@ -233,7 +233,8 @@ async fn a_contract_comes_late_and_an_expand_behind_it_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_nothing_a_contract_takes_nothing() {
     let way_back = |steps: &[Operation]| {
-        let contract = steps.iter().find(|it| it.title.starts_with("0003")).expect("a contract");
+        let contract =
+            steps.iter().find(|it| it.title.starts_with("apply 0003")).expect("a contract");
         (contract.reversible == Reversible::Reversible, contract.phase)
     };
     for (there, rehearsed, reversible) in [
@@ -274,6 +275,27 @@ async fn an_older_list_stays_or_goes_down() {
     assert_eq!(done.requests[0].0.operation.phase, Phase::Prune, "its column may still be used");
     assert_eq!(world.live(&older).await.fields["head"].as_text(), Some("0001_orders"));
     assert_eq!(world.number("SELECT count(*) FROM pragma_table_info('orders')"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_contract_took_comes_back_early_and_goes_again_on_the_way_back() {
+    let world = World::new();
+    let drop = [
+        ("0003_drop.up.sql", "ALTER TABLE orders DROP COLUMN total;"),
+        ("0003_drop.down.sql", "ALTER TABLE orders ADD COLUMN total INT;"),
+    ];
+    let files: Vec<_> = two().into_iter().chain(drop).collect();
+    let third = world.migrated(&files).await;
+    let columns = "SELECT count(*) FROM pragma_table_info('orders')";
+    let before = world.number(columns);
+    let second = world.list(&two(), "down");
+    let change = world.change(Action::Update, Some(&second), Some(&third)).await;
+    let done = world.apply(&change, None).await.well();
+    assert_eq!(done.requests[0].0.operation.phase, Phase::Ready, "its column is needed again");
+    assert_eq!(world.number(columns), before + 1);
+    world.undo(&change, &done).await.expect("takes that back");
+    assert_eq!(world.number(columns), before);
+    assert_eq!(world.live(&third).await.fields["chain"], third.fields["chain"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -368,7 +390,10 @@ async fn the_history_of_another_tool_is_adopted_without_a_change() {
     let change = world.change(Action::Adopt, Some(&lowered), None).await;
     let done = world.apply(&change, None).await.well();
     assert_eq!(done.requests.len(), 1);
-    assert_eq!(done.requests[0].0.operation.title, "take over what is applied, up to 0001_orders");
+    assert_eq!(
+        done.requests[0].0.operation.title,
+        "take over what golang-migrate has applied, up to 0001_orders"
+    );
     assert_eq!(world.picture(), before);
     let live = world.live(&lowered).await;
     assert_eq!(live.fields["chain"], lowered.fields["chain"]);

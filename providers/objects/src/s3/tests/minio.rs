@@ -3,7 +3,7 @@
 use super::scripted::small;
 use crate::location::{S3Keys, S3Settings};
 use crate::s3::Bucket;
-use crate::s3::client::Patience;
+use crate::s3::client::{Patience, STALLED};
 use crate::store::Put;
 use hive_contract::FailureKind;
 use hive_parts::Minio;
@@ -15,6 +15,7 @@ fn settings(minio: &Minio, secret: &str) -> S3Settings {
         region: Some(Minio::REGION.to_owned()),
         path_style: true,
         keys: Some(S3Keys { access: Minio::ACCESS_KEY.into(), secret: secret.into() }),
+        ..S3Settings::default()
     }
 }
 
@@ -111,7 +112,7 @@ async fn parts_that_lie_in_a_file_arrive() {
     let settings = settings(&minio, Minio::SECRET_KEY);
     let mut sizes = small();
     (sizes.first, sizes.in_memory) = (5 << 20, 6 << 20);
-    let patience = Patience::default();
+    let patience = Patience::of(STALLED);
     let bucket = Bucket::open_with(Minio::BUCKET, "dev", &settings, patience, sizes).await;
     let bucket = bucket.expect("opens");
     // 5, 5, 10, 10, 20 MiB: the last three from a file.

@@ -4,3 +4,4 @@ mod faults;
 #[cfg(feature = "real-parts")]
 mod minio;
 mod scripted;
+mod stalls;

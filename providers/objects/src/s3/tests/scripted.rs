@@ -32,6 +32,10 @@ pub(super) struct Answer {
     cut: Option<usize>,
     wait: Duration,
     gone: bool,
+    /// How much of the body is sent before nothing more comes, on a connection that stays.
+    stalls: Option<usize>,
+    /// How much is sent at a time, and the wait between.
+    trickle: Option<(usize, Duration)>,
 }
 
 impl Answer {
@@ -43,6 +47,8 @@ impl Answer {
             cut: None,
             wait: Duration::ZERO,
             gone: false,
+            stalls: None,
+            trickle: None,
         }
     }
 
@@ -60,6 +66,18 @@ impl Answer {
     /// The connection is cut behind so much of the body.
     pub(super) fn cut(mut self, at: usize) -> Self {
         self.cut = Some(at);
+        self
+    }
+
+    /// Nothing more comes behind so much of the body.
+    pub(super) fn stalls(mut self, at: usize) -> Self {
+        self.stalls = Some(at);
+        self
+    }
+
+    /// So much at a time, with a wait between.
+    pub(super) fn trickles(mut self, piece: usize, wait: Duration) -> Self {
+        self.trickle = Some((piece, wait));
         self
     }
 
@@ -121,18 +139,17 @@ pub(super) fn settings(endpoint: &str) -> S3Settings {
         region: None,
         path_style: true,
         keys: Some(S3Keys { access: "access".into(), secret: CANARY.into() }),
+        ..S3Settings::default()
     }
 }
 
 pub(super) fn patience() -> Patience {
     Patience {
         connect: Duration::from_millis(500),
-        answer: Duration::from_millis(500),
-        stream: Duration::from_millis(500),
+        stalled: Duration::from_millis(500),
         attempt: Duration::from_millis(700),
         attempts: 3,
         first_wait: Duration::from_millis(1),
-        slowest: 1 << 20,
     }
 }
 
@@ -196,10 +213,22 @@ async fn write(stream: &mut TcpStream, request: &Request, answer: &Answer) -> bo
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
-    let mut bytes = head.into_bytes();
-    if request.method != "HEAD" {
-        let shown = answer.cut.unwrap_or(answer.body.len()).min(answer.body.len());
-        bytes.extend_from_slice(&answer.body[..shown]);
+    let bytes = head.into_bytes();
+    let body = if request.method == "HEAD" { &[][..] } else { &answer.body[..] };
+    let shown = answer.stalls.or(answer.cut).unwrap_or(body.len()).min(body.len());
+    let (piece, wait) = answer.trickle.unwrap_or((usize::MAX, Duration::ZERO));
+    if stream.write_all(&bytes).await.is_err() {
+        return false;
     }
-    stream.write_all(&bytes).await.is_ok() && answer.cut.is_none()
+    for piece in body[..shown].chunks(piece) {
+        if stream.write_all(piece).await.is_err() {
+            return false;
+        }
+        tokio::time::sleep(wait).await;
+    }
+    if answer.stalls.is_some() {
+        // Until the other side goes.
+        while stream.read_u8().await.is_ok() {}
+    }
+    answer.cut.is_none() && answer.stalls.is_none()
 }
