@@ -4,8 +4,8 @@ use crate::plan::{LoweredPart, Verbs};
 use hive_contract::address::MAIN;
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
-    Change, Declared, Failure, Fields, Invalid, LowerScope, Operation, Place, Provider, Rehearsal,
-    StackMark, Value, WayBack,
+    Change, Declared, Failure, Fields, Invalid, Live, LowerScope, Lowered, Operation, Place,
+    Provider, Rehearsal, StackMark, Value, WayBack,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -199,6 +199,27 @@ impl Verbs for Providers {
 
     fn objections(&self, place: &str, change: &Change) -> Vec<Invalid> {
         self.by_place.get(place).map(|it| it.objections(change)).unwrap_or_default()
+    }
+
+    fn ahead(
+        &self,
+        place: &str,
+        desired: &Lowered,
+        recorded: Option<&Declared>,
+        live: &Live,
+    ) -> Option<Fields> {
+        self.by_place.get(place)?.ahead(desired, recorded, live)
+    }
+
+    fn remarks(
+        &self,
+        place: &str,
+        desired: &Declared,
+        recorded: Option<&Declared>,
+        live: Option<&Live>,
+    ) -> Vec<String> {
+        let provider = self.by_place.get(place);
+        provider.map(|it| it.remarks(desired, recorded, live)).unwrap_or_default()
     }
 
     fn can_rehearse(&self, place: &str, change: &Change) -> bool {

@@ -114,6 +114,7 @@ fn plan_hint(error: &PlanError) -> Option<String> {
              `during = \"stopped\"`, and what uses it is stopped around both"
                 .to_owned()
         }
+        PlanError::Invalid { invalid, .. } => return invalid.help.clone(),
         PlanError::Form { .. } => "use the hive that wrote it, or a newer one".to_owned(),
         _ => return None,
     })

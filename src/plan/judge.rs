@@ -390,8 +390,24 @@ impl<'a> Judge<'_, 'a> {
         if has_output(&fields) {
             fields = Cow::Owned(known.fill(&fields));
         }
+        if let Some(ahead) = live.and_then(|live| self.ahead(part, live)) {
+            fields = Cow::Owned(ahead);
+        }
         fields = compare::keeping_ignored(fields, before, live, self.ignore());
         Ok(Wanted { part, form: part.form, fields, ports })
+    }
+
+    /// What is live and newer than what is declared stays, unless the record declares it: then
+    /// somebody took it out, and its provider says whether that may be. A snapshot that comes back
+    /// is older by design.
+    fn ahead(&self, part: &LoweredPart, live: &Live) -> Option<Fields> {
+        if self.only_recorded() {
+            return None;
+        }
+        let question = self.survey.question;
+        let recorded = self.subject.recorded.map(|it| &it.declared);
+        let recorded = recorded.filter(|_| !question.command.goes_back());
+        question.verbs.ahead(&part.place, &part.lowered, recorded, live)
     }
 
     fn differences(

@@ -1,6 +1,7 @@
 //! What a reviewer should know before saying yes. Never a reason to refuse.
 
 use super::model::{Lint, Plan, Step};
+use super::question::Asked;
 use super::survey::Survey;
 use hive_contract::{Action, Address, Declared, Reversible, Undo, Value};
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ pub(super) fn lints(survey: &Survey<'_>, plan: &Plan) -> Vec<Lint> {
     for step in &plan.steps {
         lints.extend(way_back(step, plan.point_of_no_return));
     }
+    lints.extend(remarks(survey, plan));
     lints.extend(unmarked(survey, plan));
     lints.extend(not_rehearsed(survey, plan));
     lints.into_iter().collect()
@@ -63,6 +65,27 @@ fn way_back(step: &Step, point_of_no_return: Option<u32>) -> Option<Lint> {
         }
         _ => None,
     }
+}
+
+/// What providers say of declarations that change.
+fn remarks(survey: &Survey<'_>, plan: &Plan) -> Vec<Lint> {
+    let mut lints = Vec::new();
+    for change in &plan.changes {
+        let target = &change.target;
+        let Some(subject) = survey.get(&target.address) else { continue };
+        let Some(desired) = subject.desired else { continue };
+        let Some(part) = desired.parts.get(&target.part) else { continue };
+        if matches!(subject.asked, Some(Asked::Record)) {
+            continue;
+        }
+        let recorded = subject.recorded.map(|it| &it.declared);
+        let live = survey.live(&part.place, target).ok().flatten();
+        let verbs = survey.question.verbs;
+        let remarks = verbs.remarks(&part.place, &desired.declared, recorded, live).into_iter();
+        let address = Some(target.address.clone());
+        lints.extend(remarks.map(|message| Lint { address: address.clone(), message }));
+    }
+    lints
 }
 
 /// Objects without hive's mark: the next change puts it back, and none deletes them.

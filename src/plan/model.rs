@@ -127,6 +127,13 @@ pub enum Command {
     Restart,
 }
 
+impl Command {
+    /// Whether it brings back what a snapshot holds, which is older than what is recorded by design.
+    pub fn goes_back(&self) -> bool {
+        matches!(self, Self::Restore { .. } | Self::Rollback { .. } | Self::Rebuild { .. })
+    }
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,7 +1,9 @@
 //! The pure verbs of all providers, as the planner sees them.
 
 use hive_contract::outcome::Upgraded;
-use hive_contract::{Change, Declared, Fields, Invalid, Lowered, Operation, Rehearsal, WayBack};
+use hive_contract::{
+    Change, Declared, Fields, Invalid, Live, Lowered, Operation, Rehearsal, WayBack,
+};
 use std::collections::BTreeMap;
 
 /// What a declared resource is to one provider.
@@ -29,6 +31,25 @@ pub trait Verbs {
 
     /// What speaks against a change at a place, each with the declared field that is to blame.
     fn objections(&self, place: &str, change: &Change) -> Vec<Invalid>;
+
+    /// What the desired fields come to on what is live, where that is ahead of them and stays so;
+    /// see [`hive_contract::Provider::ahead`].
+    fn ahead(
+        &self,
+        place: &str,
+        desired: &Lowered,
+        recorded: Option<&Declared>,
+        live: &Live,
+    ) -> Option<Fields>;
+
+    /// What a reviewer should know of a changed declaration that no operation tells.
+    fn remarks(
+        &self,
+        place: &str,
+        desired: &Declared,
+        recorded: Option<&Declared>,
+        live: Option<&Live>,
+    ) -> Vec<String>;
 
     /// Whether a rehearsal of a change at a place tells something.
     fn can_rehearse(&self, place: &str, change: &Change) -> bool;

@@ -1,6 +1,6 @@
 //! What ended a command without its result: what, where, why, and what to do.
 
-use super::clean::clean;
+use super::clean::{clean, clean_lines};
 use super::line::Line;
 use super::plan_json;
 use super::site::Site;
@@ -60,7 +60,13 @@ pub fn text(trouble: &Trouble, style: Style) -> String {
         .plain(clean(&trouble.message))
         .write(&mut out, style, 7);
     for detail in &trouble.details {
-        Line::indented(2).with(Paint::Dim, "- ").plain(clean(detail)).write(&mut out, style, 4);
+        let detail = clean_lines(detail);
+        let mut lines = detail.lines();
+        let first = lines.next().unwrap_or_default();
+        Line::indented(2).with(Paint::Dim, "- ").plain(first).write(&mut out, style, 4);
+        for line in lines {
+            Line::indented(4).plain(line).write(&mut out, style, 4);
+        }
     }
     for hint in &trouble.hints {
         Line::new().with(Paint::Note, "hint: ").plain(clean(hint)).write(&mut out, style, 6);

@@ -5,8 +5,8 @@ use hive::plan::{self, Command, Desired, LoweredPart, OnFailure, Question, Scope
 use hive::registry::Providers;
 use hive_contract::outcome::Upgraded;
 use hive_contract::{
-    Change, Declared, Fields, Invalid, Live, Mark, Observed, Operation, Rehearsal, StackMark,
-    Target, WayBack,
+    Change, Declared, Fields, Invalid, Live, Lowered, Mark, Observed, Operation, Rehearsal,
+    StackMark, Target, WayBack,
 };
 use hive_state::{Ledger, MemoryStore, Snapshot};
 use std::collections::BTreeMap;
@@ -87,6 +87,26 @@ impl Verbs for There {
 
     fn objections(&self, place: &str, change: &Change) -> Vec<Invalid> {
         self.providers.objections(self.here(place), change)
+    }
+
+    fn ahead(
+        &self,
+        place: &str,
+        desired: &Lowered,
+        recorded: Option<&Declared>,
+        live: &Live,
+    ) -> Option<Fields> {
+        self.providers.ahead(self.here(place), desired, recorded, live)
+    }
+
+    fn remarks(
+        &self,
+        place: &str,
+        desired: &Declared,
+        recorded: Option<&Declared>,
+        live: Option<&Live>,
+    ) -> Vec<String> {
+        self.providers.remarks(self.here(place), desired, recorded, live)
     }
 
     fn can_rehearse(&self, place: &str, change: &Change) -> bool {

@@ -5,7 +5,7 @@ use crate::change::Change;
 use crate::declared::Declared;
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
-use crate::live::{Ask, Observation};
+use crate::live::{Ask, Live, Observation};
 use crate::lowered::{Invalid, Lowered};
 use crate::mark::{Mark, StackMark, Token};
 use crate::operation::{Expects, Operation, WayBack};
@@ -88,6 +88,29 @@ pub trait Provider: Send + Sync {
     /// Pure. What speaks against a change once the live object is known: an applied migration that
     /// was edited. Nothing is planned then.
     fn objections(&self, _change: &Change) -> Vec<Invalid> {
+        Vec::new()
+    }
+
+    /// Pure. What the fields of `desired` come to on what is live, where that is ahead of it and stays
+    /// so: the newer migrations that a restore without data leaves. `recorded` is what a record
+    /// declares of it, where that counts; none where a snapshot comes back. Nothing where live is
+    /// to be as declared.
+    fn ahead(
+        &self,
+        _desired: &Lowered,
+        _recorded: Option<&Declared>,
+        _live: &Live,
+    ) -> Option<Fields> {
+        None
+    }
+
+    /// Pure. What a reviewer should know of a changed declaration that no operation tells.
+    fn remarks(
+        &self,
+        _desired: &Declared,
+        _recorded: Option<&Declared>,
+        _live: Option<&Live>,
+    ) -> Vec<String> {
         Vec::new()
     }
 

@@ -41,9 +41,9 @@ mod url;
 
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
-    Ask, Change, Context, Declared, Failure, Fields, Invalid, LowerScope, Lowered, Observation,
-    Operation, Outcome, Perform, Place, Provider, Rehearsal, Resolution, Secrets, Task, Value,
-    WayBack,
+    Ask, Change, Context, Declared, Failure, Fields, Invalid, Live, LowerScope, Lowered,
+    Observation, Operation, Outcome, Perform, Place, Provider, Rehearsal, Resolution, Secrets,
+    Task, Value, WayBack,
 };
 use std::path::{Path, PathBuf};
 
@@ -153,6 +153,22 @@ impl Provider for Postgres {
         match lower::kind_of(&change.identity) {
             MIGRATIONS => migrating::objections(change),
             _ => restore::objections(change),
+        }
+    }
+
+    fn ahead(&self, desired: &Lowered, recorded: Option<&Declared>, live: &Live) -> Option<Fields> {
+        hive_sql::list::ahead(desired, recorded, live)
+    }
+
+    fn remarks(
+        &self,
+        desired: &Declared,
+        recorded: Option<&Declared>,
+        live: Option<&Live>,
+    ) -> Vec<String> {
+        match desired.address.kind() {
+            MIGRATIONS => hive_sql::list::remarks(desired, recorded, live),
+            _ => Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use hive_contract::{
 };
 use hive_sql::history::Mismatch;
 use hive_sql::list::{
-    Compared, FILES, Making, Material, RAW, Tried, begin_title, counted, mismatched,
+    Compared, FILES, Making, Material, RAW, Tried, begin_title, counted, is_ahead, mismatched,
 };
 use hive_sql::{Dialect, Migration};
 
@@ -140,7 +140,9 @@ pub(crate) fn objections(change: &Change) -> Vec<Invalid> {
         Some(Err(mismatches)) => mismatched(&mismatches),
         Some(Ok(compared)) => {
             let fresh = compared.is_fresh();
-            hive_sql::list::objections(&compared, before.as_ref(), fresh)
+            let list = &compared.material.migrations;
+            let ahead = change.desired.as_ref().is_some_and(|it| is_ahead(it, list));
+            hive_sql::list::objections(&compared, before.as_ref(), fresh, ahead)
         }
     }
 }

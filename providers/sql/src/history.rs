@@ -135,8 +135,11 @@ pub enum Mismatch {
         /// Whether it still says the same: only blanks and comments are other. Then it can be
         /// accepted as it is.
         same: bool,
-        /// The statements that are other, as lines of the file; the first line where it is shorter.
+        /// The statements that are other, as lines of the file.
         lines: Vec<u32>,
+        /// Where the file only ends earlier: the line of its last statement, and the first statement
+        /// that is not there any more, counted from 1.
+        shorter: Option<(u32, usize)>,
     },
     /// An applied file is not there, while newer ones are.
     Removed {
@@ -199,10 +202,12 @@ impl fmt::Display for Mismatch {
             Self::Edited { file, same: true, .. } => {
                 write!(f, "`{file}` is applied and was edited, in blanks or comments only")
             }
-            Self::Edited { file, lines, .. } => {
+            Self::Edited { file, lines, shorter, .. } => {
                 write!(f, "`{file}` is applied and was edited")?;
                 if let Some(line) = lines.first() {
                     write!(f, ", first at line {line}")?;
+                } else if let Some((line, statement)) = shorter {
+                    write!(f, ", behind line {line}: statement {statement} is not there any more")?;
                 }
                 Ok(())
             }
@@ -299,18 +304,23 @@ fn other(migration: &Migration, row: &Applied) -> Option<Mismatch> {
         return None;
     }
     let statements = &migration.up.statements;
+    // Of a row that nobody has the statements of, only the whole is known to be other.
+    let known = if row.statements.is_empty() { 0 } else { statements.len() };
     let lines: Vec<u32> = statements
         .iter()
+        .take(known)
         .enumerate()
         .filter(|(index, one)| row.statements.get(*index) != Some(&one.hash))
         .map(|(_, one)| one.line)
         .collect();
     let same = lines.is_empty() && statements.len() == row.statements.len();
-    let lines = if lines.is_empty() && !same { vec![1] } else { lines };
+    let last = statements.last().filter(|_| lines.is_empty() && !same && known > 0);
+    let shorter = last.map(|it| (it.last_line(), statements.len() + 1));
     Some(Mismatch::Edited {
         name: migration.name.clone(),
         file: migration.up.file.clone(),
         same,
         lines,
+        shorter,
     })
 }

@@ -116,7 +116,12 @@ impl Migrations {
 /// before it, so that it is another where a file is edited, removed, inserted or moved. That of
 /// nothing is the empty text.
 pub fn chain<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut link = String::new();
+    chain_behind("", files)
+}
+
+/// The same behind a link that is known.
+pub fn chain_behind<'a>(link: &str, files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut link = link.to_owned();
     for (name, checksum) in files {
         let mut hash = Sha256::new();
         for part in [link.as_str(), name, checksum] {

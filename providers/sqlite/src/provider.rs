@@ -10,7 +10,7 @@ use crate::{BACKUP, Base, DATABASE, FORM, MIGRATIONS, NAME, Sqlite, migrations, 
 use hive_backup::{lower_backup, marked, steps_backup};
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{
-    Action, Ask, AskOne, Change, Context, Declared, Failure, FailureKind, Fields, Invalid,
+    Action, Ask, AskOne, Change, Context, Declared, Failure, FailureKind, Fields, Invalid, Live,
     LowerScope, Lowered, Observation, Operation, Outcome, Perform, Place, Provider, Rehearsal,
     Resolution, Secrets, Task, Value, WayBack,
 };
@@ -102,6 +102,22 @@ impl Provider for Sqlite {
             }
             rehearsed
         })
+    }
+
+    fn ahead(&self, desired: &Lowered, recorded: Option<&Declared>, live: &Live) -> Option<Fields> {
+        hive_sql::list::ahead(desired, recorded, live)
+    }
+
+    fn remarks(
+        &self,
+        desired: &Declared,
+        recorded: Option<&Declared>,
+        live: Option<&Live>,
+    ) -> Vec<String> {
+        match desired.address.kind() {
+            MIGRATIONS => hive_sql::list::remarks(desired, recorded, live),
+            _ => Vec::new(),
+        }
     }
 
     fn ways_back(&self, change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<WayBack> {

@@ -337,3 +337,28 @@ fn only_the_record_of_what_another_brings_back_changes() {
 fn plan_of(question: &Question<'_>) -> Plan {
     plan(question).expect("a plan")
 }
+
+#[test]
+fn what_is_newer_stays_where_an_older_version_comes_back() {
+    let list = |json: &str| stack([declared("list.l", json)]);
+    let (older, newer) = (list(r#"{"number":1}"#), list(r#"{"number":1,"newer":2}"#));
+    let mut world = applied(&newer);
+    // Whoever takes it out has a change like any other, and its provider says whether it may be.
+    let plan = world.ask(&older, |_| {}, plan_of);
+    assert_eq!(reasons(&plan, "list.l"), [Reason::Declared]);
+    assert!(!plan.steps.is_empty());
+    let back = |question: &mut Question<'_>| {
+        question.command = Command::Restore { snapshot: 1, with_data: false };
+    };
+    let plan = world.plan_of(&older, back).expect("a plan");
+    assert!(plan.steps.is_empty(), "{:?}", done(&plan));
+    assert_eq!(plan.changes[0].differences, []);
+    let said: Vec<&str> = plan.lints.iter().map(|it| it.message.as_str()).collect();
+    assert!(said.contains(&"something newer stays"), "{said:?}");
+    world.play(&plan, Play::On);
+    let plan = world.ask(&older, |_| {}, plan_of);
+    assert!(plan.is_empty(), "{:?}", plan.changes);
+    // And it is there when the newer version comes again.
+    world.apply(&newer);
+    assert!(world.ask(&newer, |_| {}, plan_of).is_empty());
+}

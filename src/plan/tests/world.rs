@@ -122,6 +122,35 @@ impl Verbs for Tiny {
         why.map(|why| Invalid::at("refused", why)).into_iter().collect()
     }
 
+    fn ahead(
+        &self,
+        _place: &str,
+        desired: &Lowered,
+        recorded: Option<&Declared>,
+        live: &Live,
+    ) -> Option<Fields> {
+        let newer = |fields: &Fields| fields.get("newer").cloned();
+        let more = newer(&live.fields)?;
+        if recorded.and_then(|it| newer(&it.fields)).is_some() {
+            return None;
+        }
+        let mut fields = desired.fields.clone();
+        fields.insert("newer".to_owned(), more);
+        Some(fields)
+    }
+
+    fn remarks(
+        &self,
+        _place: &str,
+        desired: &Declared,
+        _recorded: Option<&Declared>,
+        live: Option<&Live>,
+    ) -> Vec<String> {
+        let live = live.is_some_and(|it| it.fields.contains_key("newer"));
+        let stays = live && !desired.fields.contains_key("newer");
+        stays.then(|| "something newer stays".to_owned()).into_iter().collect()
+    }
+
     fn can_rehearse(&self, _place: &str, change: &Change) -> bool {
         change.desired.as_ref().is_some_and(|it| it.material.contains_key("tried"))
     }

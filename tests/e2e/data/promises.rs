@@ -26,6 +26,22 @@ pub fn p1_a_plan_is_refused_when_its_migration_was_applied_meanwhile(shop: Shop)
     shop.is_settled(2, &data);
 }
 
+pub fn p1_the_newest_applied_file_that_is_removed_is_named(shop: Shop) {
+    let shop = shop.with_orders();
+    shop.stage(2);
+    shop.expect(0, &["apply", "-y"]);
+    let data = shop.data();
+    for end in ["up", "down"] {
+        let file = format!("migrations/0002_add_status.{end}.sql");
+        fs::remove_file(shop.lab.path(&file)).expect("removes");
+    }
+    for words in [&["plan"][..], &["apply", "-y"]] {
+        shop.expect(1, words).says("`0002_add_status` is applied").says("bring the file back");
+    }
+    shop.stage(2);
+    shop.is_settled(2, &data);
+}
+
 pub fn p1_rows_written_meanwhile_do_not_refuse_a_plan(shop: Shop) {
     let shop = shop.with_orders();
     shop.stage(2);
@@ -267,6 +283,23 @@ pub fn p8_every_way_ends_with_an_empty_plan(shop: Shop) {
     shop.expect(0, &["plan", "--exit-code"]);
     shop.expect(0, &["backup", "verify", "-y"]);
     shop.expect(0, &["plan", "--exit-code"]);
+}
+
+pub fn p8_an_older_snapshot_without_its_data_ends_with_an_empty_plan(shop: Shop) {
+    let shop = shop.with_orders();
+    shop.stage(2);
+    shop.expect(0, &["apply", "-y"]);
+    let data = shop.data();
+    let ran = shop.expect(0, &["restore", "1", "-y"]);
+    ran.says("`0002_add_status` is newer than its files, and stays applied");
+    assert!(!ran.all().contains("count"), "nothing of the list becomes another\n{ran}");
+    shop.expect(0, &["unfreeze"]);
+    shop.stage(1);
+    shop.is_settled(1, &data);
+    shop.expect(0, &["drift", "--exit-code"]);
+    shop.stage(2);
+    shop.expect(0, &["apply", "-y"]);
+    shop.is_settled(2, &data);
 }
 
 /// Everything is lost but the store and the backups; one command brings it back.

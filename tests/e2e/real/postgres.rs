@@ -24,6 +24,7 @@ on_postgres! {
     p1_a_plan_is_refused_when_the_schema_moved
     p1_a_plan_is_refused_when_its_migration_was_applied_meanwhile
     p1_rows_written_meanwhile_do_not_refuse_a_plan
+    p1_the_newest_applied_file_that_is_removed_is_named
     p3_a_statement_that_fails_leaves_the_schema_as_it_was
     p3_a_backup_that_cannot_be_read_back_is_no_success
     p4_a_failed_release_takes_the_service_back_and_the_expand_stays
@@ -36,6 +37,7 @@ on_postgres! {
     p6_an_encrypted_backup_shows_no_row_and_no_key
     p8_every_way_ends_with_an_empty_plan
     p8_what_a_failed_release_left_becomes_whole
+    p8_an_older_snapshot_without_its_data_ends_with_an_empty_plan
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! against a change of it, its operations, and which ways lead back. The engines add how it is done.
 
 mod accept;
+mod ahead;
 mod apply;
 mod back;
 mod begin;
@@ -14,6 +15,7 @@ mod rows;
 mod tried;
 mod ways;
 
+pub use ahead::{ahead, is_ahead, remarks};
 pub use begin::{begin_title, counted};
 pub use compare::{Compared, down_of};
 pub use making::{ACCEPT, BACKUP, DOWN, FILES, MIGRATE, Making, RAW, RESUME, ROWS, SCHEMA};

@@ -10,10 +10,19 @@ pub fn mismatched(mismatches: &[Mismatch]) -> Vec<Invalid> {
     mismatches.iter().map(|it| Invalid::at("files", it.to_string()).help(it.help())).collect()
 }
 
-/// Everything else that speaks against it; each names the file. `before` is the recorded list, and
-/// `fresh` says that nobody runs on any of it yet.
-pub fn objections(compared: &Compared, before: Option<&Material>, fresh: bool) -> Vec<Invalid> {
+/// Everything else that speaks against it; each names the file. `before` is the recorded list,
+/// `fresh` says that nobody runs on any of it yet, and `ahead` that newer files stay applied: see
+/// [`super::ahead`].
+pub fn objections(
+    compared: &Compared,
+    before: Option<&Material>,
+    fresh: bool,
+    ahead: bool,
+) -> Vec<Invalid> {
     let mut wrong: Vec<Invalid> = half(compared, before).into_iter().collect();
+    if !ahead {
+        wrong.extend(removed(compared, before));
+    }
     if !fresh {
         wrong.extend(hidden_expand(compared));
     }
@@ -52,6 +61,19 @@ fn hidden_expand(compared: &Compared) -> Option<Invalid> {
         "apply the release that ends with `{contract}` first, or say `during = \"stopped\"`"
     );
     Some(Invalid::at("files", message).help(help))
+}
+
+/// The newest applied files that somebody took out: nothing newer stands behind them, so only the
+/// record tells them from those that a younger version of the list left.
+fn removed(compared: &Compared, before: Option<&Material>) -> Vec<Invalid> {
+    if compared.material.down {
+        return Vec::new();
+    }
+    let held = |name: &str| before.is_some_and(|it| it.migrations.find(name).is_some());
+    let gone = compared.beyond().filter(|row| !row.is_half() && held(&row.name));
+    let gone: Vec<Mismatch> =
+        gone.map(|row| Mismatch::Removed { name: row.name.clone() }).collect();
+    mismatched(&gone)
 }
 
 /// What is applied and not wanted any more, and cannot be taken back.

@@ -85,11 +85,23 @@ fn an_edited_file_is_named() {
     let other =
         [(ONE[0].0, "CREATE TABLE orders (id int);\nINSERT INTO orders VALUES (2)"), ONE[1]];
     let other = read(Postgres, &other).unwrap();
-    let wrong = history::compare(&other, &[row], Order::Linear).unwrap_err();
+    let wrong = history::compare(&other, std::slice::from_ref(&row), Order::Linear).unwrap_err();
     assert_eq!(
         wrong[0].to_string(),
         "`0001_orders.up.sql` is applied and was edited, first at line 2"
     );
+    let shorter = read(Postgres, &[(ONE[0].0, "CREATE TABLE orders (id\n  int);\n"), ONE[1]]);
+    let wrong =
+        history::compare(&shorter.unwrap(), std::slice::from_ref(&row), Order::Linear).unwrap_err();
+    assert_eq!(
+        wrong[0].to_string(),
+        "`0001_orders.up.sql` is applied and was edited, behind line 2: statement 2 is not there \
+         any more"
+    );
+    // Of a row whose statements nobody knows, no line is blamed.
+    row.statements.clear();
+    let wrong = history::compare(&other, &[row], Order::Linear).unwrap_err();
+    assert_eq!(wrong[0].to_string(), "`0001_orders.up.sql` is applied and was edited");
 }
 
 #[test]

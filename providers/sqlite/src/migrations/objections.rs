@@ -4,7 +4,7 @@ use super::compare::{before_of, compared, is_fresh};
 use super::look::foreign_of;
 use hive_contract::{Action, Change, Invalid, Live};
 use hive_sql::foreign::{Baseline, Refused, declared};
-use hive_sql::list::{Material, mismatched};
+use hive_sql::list::{Material, is_ahead, mismatched};
 
 /// Everything that speaks against it; each names the file.
 pub(crate) fn objections(change: &Change) -> Vec<Invalid> {
@@ -22,8 +22,11 @@ pub(crate) fn objections(change: &Change) -> Vec<Invalid> {
     {
         wrong.push(Invalid::at("baseline", refused.to_string()).help(refused.help()));
     }
+    let list = &compared.material.migrations;
+    let ahead = change.desired.as_ref().is_some_and(|it| is_ahead(it, list));
     let fresh = is_fresh(change, &compared);
-    wrong.extend(hive_sql::list::objections(&compared, before_of(change).as_ref(), fresh));
+    let before = before_of(change);
+    wrong.extend(hive_sql::list::objections(&compared, before.as_ref(), fresh, ahead));
     wrong
 }
 
