@@ -172,6 +172,9 @@ pub struct Report {
     pub undo_failures: Vec<(u32, Target, Failure)>,
     /// What stays though the rest was taken back: number, whose, in the plan's words.
     pub stays: Vec<(u32, Target, String)>,
+    /// What of that failed midway, as half a file of migrations: then not all that was begun is as
+    /// before.
+    pub unfinished: Vec<(u32, Target, String)>,
     /// What went wrong for a reason outside of any step.
     pub halted_because: Option<String>,
     /// Secrets whose value is another than the plan saw.

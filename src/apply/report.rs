@@ -3,7 +3,7 @@
 use super::back::{acted, point_of_no_return};
 use super::model::Report;
 use super::work::Work;
-use crate::plan::{OnFailure, SecretSeen};
+use crate::plan::{OnFailure, SecretSeen, Step};
 use hive_contract::{Failure, Target};
 use hive_state::{Ending, Replay, StepRecord, StepState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,13 +16,15 @@ pub(super) fn report(
     snapshot: Option<u64>,
     frozen: bool,
 ) -> Report {
+    let (unfinished, stays) = stays(work, replay, ending);
     Report {
         apply: work.apply.clone(),
         ending,
         snapshot,
         failures: each(work, replay, |it| it.failure.as_ref()),
         undo_failures: each(work, replay, |it| it.undo_failure.as_ref()),
-        stays: stays(work, replay, ending),
+        stays,
+        unfinished,
         halted_because: halted_because(work, replay, ending),
         moved_secrets: moved_secrets(work, replay).into_iter().collect(),
         kept: kept(replay),
@@ -42,14 +44,32 @@ fn each<'r>(
     steps.collect()
 }
 
-/// What was done and nothing takes back, where the rest is.
-fn stays(work: &Work<'_>, replay: &Replay, ending: Ending) -> Vec<(u32, Target, String)> {
+/// A step that stays: number, whose, in the plan's words.
+type Stays = (u32, Target, String);
+
+/// What nothing takes back, where the rest is: what failed midway, and what was done.
+fn stays(work: &Work<'_>, replay: &Replay, ending: Ending) -> (Vec<Stays>, Vec<Stays>) {
     if ending != Ending::RolledBack {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     let steps = replay.steps.iter().filter(|(number, record)| acted(work, **number, record));
     let steps = steps.filter_map(|(number, _)| work.step(*number).ok()).filter(|it| it.stays());
-    steps.map(|it| (it.number, it.target.clone(), it.operation.title.clone())).collect()
+    let (unfinished, done): (Vec<&Step>, Vec<&Step>) =
+        steps.partition(|it| is_unfinished(work, replay, it));
+    let named = |steps: Vec<&Step>| {
+        let steps = steps.into_iter();
+        steps.map(|it| (it.number, it.target.clone(), it.operation.title.clone())).collect()
+    };
+    (named(unfinished), named(done))
+}
+
+/// Whether a step failed midway and nothing has taken back what it left, neither itself nor what
+/// was done before it to the same.
+fn is_unfinished(work: &Work<'_>, replay: &Replay, step: &Step) -> bool {
+    let before = work.plan.steps.iter();
+    let mut before = before.filter(|it| it.target == step.target && it.number < step.number);
+    replay.state(step.number) == StepState::Failed
+        && !before.any(|it| replay.state(it.number) == StepState::Undone)
 }
 
 fn halted_because(work: &Work<'_>, replay: &Replay, ending: Ending) -> Option<String> {

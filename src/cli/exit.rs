@@ -48,6 +48,8 @@ impl Exit {
             Ending::RolledBack if of_backups.is_some_and(|it| it.command == Command::Verify) => {
                 Self::Failed
             }
+            // Not all of it is as before.
+            Ending::RolledBack if !report.unfinished.is_empty() => Self::Failed,
             Ending::RolledBack => Self::RolledBack,
             Ending::Halted | Ending::ClosedByHand => Self::Failed,
             Ending::Interrupted => Self::Interrupted,

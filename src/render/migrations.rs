@@ -137,11 +137,22 @@ fn summary(list: &Linted) -> Line {
     line.plain(format!("  {files} looked at: ")).with(paint, found).with(Paint::Dim, sizes)
 }
 
-/// What trying taught, as a person reads it.
-pub fn learnt(learnt: &Learnt, style: Style) -> String {
+/// What trying taught, as a person reads it. `lists` are those that were asked for: of some nothing
+/// can be tried though something is left to do.
+pub fn learnt(learnt: &Learnt, lists: &[List], style: Style) -> String {
     let mut out = String::new();
-    if learnt.is_empty() {
+    let tried = |it: &List| learnt.keys().any(|target| target.address == it.address);
+    let untried: Vec<(&List, String)> =
+        lists.iter().filter(|it| !tried(it)).filter_map(|it| Some((it, left_to_do(it)?))).collect();
+    if learnt.is_empty() && untried.is_empty() {
         out.push_str("nothing is pending, so there is nothing to try\n");
+    }
+    for (list, why) in untried {
+        Line::new()
+            .with(Paint::Bold, list.address.to_string())
+            .with(Paint::Care, "  not tried: ")
+            .plain(clean(&why))
+            .write(&mut out, style, 4);
     }
     for (target, came) in learnt {
         let line = Line::new().with(Paint::Bold, target.to_string());
@@ -164,6 +175,21 @@ pub fn learnt(learnt: &Learnt, style: Style) -> String {
         }
     }
     out
+}
+
+/// Why nothing of a list was tried though it is not all applied; none where it is.
+fn left_to_do(list: &List) -> Option<String> {
+    let pending = list.files.iter().filter(|it| it.state == FileState::Pending).count() as u64;
+    match (&list.unreadable, &list.half) {
+        (Some(why), _) => Some(why.clone()),
+        (None, Some(half)) => {
+            Some(format!("{half}; it goes on there, and half a file cannot be tried on a copy"))
+        }
+        (None, None) if pending > 0 => {
+            Some(format!("{} pending", count(pending, "file is", "files are")))
+        }
+        (None, None) => None,
+    }
 }
 
 #[derive(Serialize)]
@@ -312,8 +338,12 @@ mod tests {
         ]);
         golden(
             "migrate/rehearse.txt",
-            &(learnt(&all, Style::PLAIN) + &learnt(&Learnt::new(), Style::PLAIN)),
+            &(learnt(&all, &lists(), Style::PLAIN) + &learnt(&Learnt::new(), &[], Style::PLAIN)),
         );
+        let half = lists().remove(0);
+        let shown = learnt(&Learnt::new(), &[half], Style::PLAIN);
+        assert!(shown.contains("ended after 1 of 3 statements"), "{shown}");
+        assert!(!shown.contains("nothing is pending"), "{shown}");
         golden("migrate/rehearse.json", &learnt_json(&all));
     }
 }

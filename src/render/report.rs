@@ -25,11 +25,14 @@ pub fn text(report: &Report, plan: Option<&Plan>, site: &Site, style: Style) -> 
     for failure in &report.undo_failures {
         failed(failure, "could not be taken back", true, style, &mut out);
     }
-    for (step, target, title) in &report.stays {
+    let midway =
+        report.unfinished.iter().map(|it| (it, Paint::Bad, "  failed midway, and stays: "));
+    let whole = report.stays.iter().map(|it| (it, Paint::Note, "  stays: "));
+    for ((step, target, title), paint, word) in midway.chain(whole) {
         Line::new()
             .with(Paint::Dim, format!("{step:>2}  "))
             .with(Paint::Bold, target.to_string())
-            .with(Paint::Note, "  stays: ")
+            .with(paint, word)
             .plain(clean(title))
             .write(&mut out, style, 6);
     }
@@ -64,6 +67,12 @@ fn headline(report: &Report, plan: Option<&Plan>) -> Line {
         }
         Ending::RolledBack if looks_only(plan) => {
             (Paint::Bad, "failed", ": what is live was not touched".to_owned())
+        }
+        Ending::RolledBack if !report.unfinished.is_empty() => {
+            let numbers = report.unfinished.iter().map(|(number, ..)| number.to_string());
+            let steps = numbers.collect::<Vec<_>>().join(", ");
+            let more = format!(": step {steps} failed midway and stays so, the rest is as before");
+            (Paint::Bad, "failed", more)
         }
         Ending::RolledBack => (Paint::Bad, "failed, and rolled back", as_before(report)),
         Ending::Halted => {
@@ -100,7 +109,8 @@ fn looks_only(plan: Option<&Plan>) -> bool {
 
 /// Whether nothing failed, and somebody wanted it back.
 fn went_back_as_asked(report: &Report) -> bool {
-    report.ending == Ending::RolledBack && report.failures.is_empty()
+    let all = report.ending == Ending::RolledBack && report.unfinished.is_empty();
+    all && report.failures.is_empty()
 }
 
 fn failed(
@@ -192,6 +202,8 @@ struct ReportJson<'a> {
     failures: Vec<FailureJson<'a>>,
     undo_failures: Vec<FailureJson<'a>>,
     stays: Vec<StaysJson<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unfinished: Vec<StaysJson<'a>>,
     halted_because: Option<&'a str>,
     moved_secrets: &'a [String],
     kept: &'a BTreeMap<u32, String>,
@@ -225,6 +237,7 @@ pub fn json(report: &Report) -> String {
         failures: report.failures.iter().map(failure_json).collect(),
         undo_failures: report.undo_failures.iter().map(failure_json).collect(),
         stays: report.stays.iter().map(stays_json).collect(),
+        unfinished: report.unfinished.iter().map(stays_json).collect(),
         halted_because: report.halted_because.as_deref(),
         moved_secrets: &report.moved_secrets,
         kept: &report.kept,

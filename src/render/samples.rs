@@ -490,6 +490,7 @@ pub(crate) fn report() -> Report {
         failures: vec![(3, target("service.api"), unhealthy())],
         undo_failures: Vec::new(),
         stays: Vec::new(),
+        unfinished: Vec::new(),
         halted_because: None,
         moved_secrets: vec!["env:TOKEN".to_owned()],
         kept: [(1, "12 tests passed\n".to_owned())].into(),

@@ -23,6 +23,7 @@ on_sqlite! {
     p1_rows_written_meanwhile_do_not_refuse_a_plan
     p1_the_newest_applied_file_that_is_removed_is_named
     p3_a_statement_that_fails_leaves_the_schema_as_it_was
+    p3_half_a_file_that_stays_is_no_rollback
     p3_a_backup_that_cannot_be_read_back_is_no_success
     p4_a_failed_release_takes_the_service_back_and_the_expand_stays
     p4_with_rollback_all_the_down_script_runs_too

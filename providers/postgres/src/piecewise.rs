@@ -14,8 +14,8 @@ use crate::session::{Session, called, end_all};
 use crate::stepped::{self, Stepped};
 use crate::trouble::{is_lost, state};
 use hive_contract::{Failure, FailureKind, Outcome, Remains, Token};
-use hive_sql::Statement;
 use hive_sql::history::Applied;
+use hive_sql::{Statement, applied_so_far};
 
 /// How far the file is.
 struct Progress {
@@ -316,6 +316,11 @@ async fn failed(
         file.migration.number
     );
     let sql = if file.down { progress } else { format!("{progress}; {error}") };
+    let total = u32::try_from(file.script().statements.len()).unwrap_or(u32::MAX);
+    let failure = match file.down {
+        true => failure,
+        false => failure.diagnosis(applied_so_far(&file.migration.name, number, total)),
+    };
     match session.run("write down the failure", &sql).await {
         Ok(()) => failure,
         Err(unknown) => failure.diagnosis(unknown.message).remains(Remains::Unsure),

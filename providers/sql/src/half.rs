@@ -93,6 +93,11 @@ impl Half {
     }
 }
 
+/// How much of a file stays where it failed midway, for whoever reads of the failure.
+pub fn applied_so_far(name: &str, applied: u32, total: u32) -> String {
+    format!("{applied} of {total} statements of `{name}` are applied")
+}
+
 fn ran(row: &Applied) -> String {
     format!("statements 1 to {} of {} ran", row.applied, row.total)
 }

@@ -33,7 +33,7 @@ pub use dialect::Dialect;
 pub use directive::Accept;
 pub use fault::Fault;
 pub use file::FileText;
-pub use half::{GoesOn, Half};
+pub use half::{GoesOn, Half, applied_so_far};
 pub use migrations::{Down, Migration, Migrations};
 pub use script::{Script, Statement};
 pub use stage::{Stage, stage};

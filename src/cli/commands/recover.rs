@@ -37,7 +37,8 @@ pub async fn run(desk: &Desk, args: args::Recover) -> Result<Exit, Ended> {
     };
     // What was asked for is no failure.
     Ok(match (settle, report.ending) {
-        (Settle::Back, Ending::RolledBack) | (Settle::Close, Ending::ClosedByHand) => Exit::Done,
+        (Settle::Back, Ending::RolledBack) if report.unfinished.is_empty() => Exit::Done,
+        (Settle::Close, Ending::ClosedByHand) => Exit::Done,
         _ => Exit::of_report(&report, open.as_ref()),
     })
 }

@@ -79,6 +79,33 @@ pub fn p3_a_statement_that_fails_leaves_the_schema_as_it_was(shop: Shop) {
     shop.expect(0, &["plan", "--exit-code"]);
 }
 
+pub fn p3_half_a_file_that_stays_is_no_rollback(shop: Shop) {
+    let shop = shop.with_orders();
+    shop.migration(
+        "0002_half",
+        "-- hive: no-transaction\nCREATE TABLE half (n integer);\nINSERT INTO half VALUES (1);\n\
+         INSERT INTO nowhere VALUES (1);\nINSERT INTO half VALUES (2);\n",
+        "DROP TABLE half;\n",
+    );
+    let ran = shop.expect(1, &["apply", "-y", "--no-rehearse"]);
+    ran.says("2 of 4 statements of `0002_half` are applied").says("failed midway, and stays");
+    assert!(!ran.all().contains("all that was begun is as before"), "{ran}");
+    assert_eq!(shop.ask("SELECT count(*) FROM half"), "1");
+    let ran = shop.expect(0, &["migrate", "rehearse"]);
+    ran.says("`0002_half` ended after 2 of 4 statements");
+    assert!(!ran.all().contains("nothing is pending"), "{ran}");
+    // Mended behind what ran, it goes on there.
+    shop.migration(
+        "0002_half",
+        "-- hive: no-transaction\nCREATE TABLE half (n integer);\nINSERT INTO half VALUES (1);\n\
+         INSERT INTO half VALUES (3);\nINSERT INTO half VALUES (2);\n",
+        "DROP TABLE half;\n",
+    );
+    shop.expect(0, &["apply", "-y"]);
+    assert_eq!(shop.ask("SELECT count(*) FROM half"), "3");
+    shop.expect(0, &["plan", "--exit-code"]);
+}
+
 pub fn p3_a_backup_that_cannot_be_read_back_is_no_success(shop: Shop) {
     let shop = shop.with_orders();
     shop.expect(0, &["backup", "run", "-y"]);

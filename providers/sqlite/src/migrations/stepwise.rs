@@ -12,7 +12,7 @@ use crate::session::{Step, given_up, only_ours, outcome};
 use crate::work::now_ms;
 use hive_contract::{Failure, Outcome, Remains};
 use hive_sql::history::Applied;
-use hive_sql::{GoesOn, Half, Migration, Statement};
+use hive_sql::{GoesOn, Half, Migration, Statement, applied_so_far};
 
 /// Runs a file, or goes on with it where an earlier try with the same token was interrupted.
 ///
@@ -39,7 +39,8 @@ fn go(step: &Step<'_>, migration: &Migration, resumes: bool) -> Result<Outcome, 
     };
     let ran = statements(step, &mut held, migration, &mut row);
     if let Err(failure) = ran {
-        return Err(left(step, held, failure));
+        let so_far = applied_so_far(&row.name, row.applied, row.total);
+        return Err(left(step, held, failure.diagnosis(so_far)));
     }
     match finish(step, &mut held, migration, row) {
         Ok(()) => end(step, held),
