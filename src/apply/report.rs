@@ -111,7 +111,9 @@ fn moved_secrets(work: &Work<'_>, replay: &Replay) -> BTreeSet<String> {
 fn kept(replay: &Replay) -> BTreeMap<u32, String> {
     let mut kept = BTreeMap::new();
     for (number, record) in &replay.steps {
-        let said = [&record.left, &record.undone].into_iter().flatten();
+        // What was taken back left nothing but what its undo says.
+        let left = record.left.as_ref().filter(|_| record.undone.is_none());
+        let said = left.into_iter().chain(&record.undone);
         let said: String = said.map(|it| it.kept.as_str()).collect();
         if !said.is_empty() {
             kept.insert(*number, said);

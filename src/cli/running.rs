@@ -9,6 +9,7 @@ use super::exit::Exit;
 use crate::apply::{ApplyError, Interrupt, Progress, Report, Settle};
 use crate::flow::{self, Ask, FlowError, Planned, Session, Trying};
 use crate::plan::{Command, Plan};
+use crate::render::error::Trouble;
 use crate::render::progress::Watcher;
 use crate::render::{About, plan_json, plan_text, report, trying, words};
 use hive_state::{Hold, Holder};
@@ -135,7 +136,27 @@ pub async fn plan(
         false if desk.everywhere.quiet => {}
         false => desk.screen.message(&trying::text(&trying, desk.screen.message_style())),
     };
-    Ok(session.plan(ask, &hears).await?)
+    let planning = async { Ok(session.plan(ask, &hears).await?) };
+    // Once a handler is there, a signal ends nothing by itself any more: the plan of a second round
+    // has those of the first.
+    let leave = async {
+        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            (Ok(mut int), Ok(mut term)) => {
+                tokio::select! {
+                    _ = int.recv() => {}
+                    _ = term.recv() => {}
+                }
+            }
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        came = planning => came,
+        () = leave => Err(Ended::Said {
+            exit: Exit::Interrupted,
+            trouble: Trouble::new("interrupted while planning: nothing was begun"),
+        }),
+    }
 }
 
 /// Applies a plan and reports.

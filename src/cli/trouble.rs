@@ -63,6 +63,24 @@ fn plan(errors: &[PlanError]) -> Trouble {
     hints.sort();
     hints.dedup();
     trouble.hints = hints;
+    let lost: Vec<String> = errors
+        .iter()
+        .filter_map(|it| match it {
+            PlanError::Lost { target, .. } => Some(format!("--replace {}", target.address)),
+            _ => None,
+        })
+        .collect();
+    if !lost.is_empty() {
+        trouble.hints.push(
+            "`hive rebuild` brings back whatever is gone from its newest backup; \
+             `hive restore N --with-data` takes all of it to snapshot N"
+                .to_owned(),
+        );
+        trouble.hints.push(format!(
+            "`hive apply {}` gives the data up: it takes what is there, or makes an empty one",
+            lost.join(" ")
+        ));
+    }
     trouble
 }
 
@@ -70,6 +88,10 @@ fn plan(errors: &[PlanError]) -> Trouble {
 fn facts(error: &PlanError) -> Vec<String> {
     match error {
         PlanError::Unreadable { failure, .. } => failure.diagnosis.clone(),
+        PlanError::Lost { backup, .. } => vec![match backup {
+            Some(backup) => format!("{backup} brings it back"),
+            None => "no good backup of it is known".to_owned(),
+        }],
         _ => Vec::new(),
     }
 }

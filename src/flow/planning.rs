@@ -1,6 +1,6 @@
 //! From a request to a plan: desired, recorded and observed brought together.
 
-use super::ask::{Ask, Want};
+use super::ask::{Ask, Back, Want};
 use super::error::FlowError;
 use super::observe::{Seen, marked, observe};
 use super::rehearse::{Hears, Learnt};
@@ -9,8 +9,9 @@ use super::way_back::{ComesBack, Shelf, Through};
 use crate::apply::{self, Folded};
 use crate::plan::{self, Asked, Command, Desired, Plan, Question, Scope};
 use crate::registry::Providers;
+use hive_contract::lowered::RESTORES;
 use hive_contract::value::secrets_in;
-use hive_contract::{Address, Failure, Fingerprint, Observed, SecretRef, Sort, Target};
+use hive_contract::{Address, Failure, Fingerprint, Observed, SecretRef, Sort, Target, Value};
 use hive_state::{Clock, Freeze, Part, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,8 +53,11 @@ impl Session {
             None => self.ledger.head().await?.map(|(_, snapshot)| snapshot),
         };
         let (source, providers) = self.source(ask, recorded.as_ref()).await?;
-        let desired =
+        let mut desired =
             plan::desire(&source.declared, &providers).map_err(|wrong| self.wrong(wrong))?;
+        if brings_data_back(ask, &source.command) {
+            lend_restores(&mut desired);
+        }
         if let Some(stack) = &self.declared {
             let problems = stack.check_lowered(&desired);
             if !problems.is_empty() && matches!(source.command, Command::Apply) {
@@ -76,6 +80,7 @@ impl Session {
             now_ms: self.clock.wall_ms(),
         };
         let through = self.by_data(ask, &source.command, &shelf).await?;
+        let backed_up = shelf.newest_of_lost();
         let mut asked = asked(ask, &desired, adoptable.as_ref());
         asked.extend(through.asked);
         let mut question = Question {
@@ -103,8 +108,12 @@ impl Session {
             asked,
             desired,
         };
-        question.rehearsals = self.learn(&question, &providers, ask.rehearse, hears).await?;
-        let mut plan = plan::plan(&question).map_err(FlowError::Plan)?;
+        let learnt = self.learn(&question, &providers, ask.rehearse, hears).await;
+        question.rehearsals = learnt.map_err(|error| match error {
+            FlowError::Plan(errors) => told(errors, &backed_up),
+            other => other,
+        })?;
+        let mut plan = plan::plan(&question).map_err(|errors| told(errors, &backed_up))?;
         plan.lints.extend(through.lints);
         plan.lints.extend(not_tried(&question.rehearsals));
         plan.lints.sort();
@@ -225,6 +234,33 @@ fn scope(ask: &Ask) -> Scope {
         Want::Data { database, .. } => Scope::Exactly([database.clone()].into()),
         _ => ask.scope.clone(),
     }
+}
+
+/// Whether a plan brings data back from backups.
+fn brings_data_back(ask: &Ask, command: &Command) -> bool {
+    let back = matches!(command, Command::Restore { .. } | Command::Rollback { .. });
+    matches!(ask.want, Want::Data { .. } | Want::Rebuild) || (back && ask.back == Back::Data)
+}
+
+/// A restore that is asked for may make what it restores, and takes the place of what is empty.
+fn lend_restores(desired: &mut BTreeMap<Address, Desired>) {
+    for part in desired.values_mut().flat_map(|it| it.parts.values_mut()) {
+        if part.lowered.holds_data {
+            part.lowered.access.insert(RESTORES.to_owned(), Value::Bool(true));
+        }
+    }
+}
+
+/// What speaks against a plan, with the backup that would bring back what is lost.
+fn told(errors: Vec<plan::PlanError>, backed_up: &BTreeMap<Address, String>) -> FlowError {
+    let told = |error| match error {
+        plan::PlanError::Lost { target, .. } => {
+            let backup = backed_up.get(&target.address).cloned();
+            plan::PlanError::Lost { target, backup }
+        }
+        other => other,
+    };
+    FlowError::Plan(errors.into_iter().map(told).collect())
 }
 
 /// What could not be tried on a copy, and why.

@@ -78,6 +78,25 @@ impl Shelf<'_> {
         backups.filter_map(of).collect()
     }
 
+    /// By database that is not there, the newest good backup of it as a person knows it.
+    pub(super) fn newest_of_lost(&self) -> BTreeMap<Address, String> {
+        let lost: Vec<&Address> = self
+            .of_kind("database")
+            .into_iter()
+            .filter(|it| matches!(self.seen(it), Some(Ok(Observed::Absent))))
+            .collect();
+        if lost.is_empty() {
+            return BTreeMap::new();
+        }
+        let backups = self.backups();
+        let newest = |database: &&Address| {
+            let of = backups.iter().filter(|it| it.database.as_ref() == Some(*database));
+            let kept = of.filter_map(Backups::newest).max_by_key(|it| it.at_ms)?;
+            Some(((*database).clone(), named(kept)))
+        };
+        lost.iter().filter_map(newest).collect()
+    }
+
     /// The files of the migrations of a database, as they are wanted.
     fn files(&self, database: &Address) -> Value {
         let lists = self.declared.values().filter(|it| is_of(it, "migrations", database));

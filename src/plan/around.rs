@@ -223,6 +223,7 @@ fn run<'a>(
         considered.selection.left_out.remove(judge.subject.address);
     }
     let Verdict::Touch(decisions) = &mut considered.verdicts[front] else { return Ok(()) };
+    let anew = begins_anew(survey, judge.subject);
     let in_front = |it: &&mut Decision<'_>| {
         it.wanted.as_ref().is_some_and(|wanted| wanted.part.lowered.before_users)
     };
@@ -232,17 +233,27 @@ fn run<'a>(
         }
         decision.reasons.push(Reason::Dependency { address: because.clone() });
         decision.effect = true;
-        decision.run = Some(before(because));
+        decision.run = Some(before(because, anew));
     }
     Ok(())
 }
 
-fn before(user: &Address) -> Fields {
-    let fields = [
+/// Whether the data of what a front keeps was given up: it holds less from now on, on purpose.
+fn begins_anew(survey: &Survey<'_>, front: &Subject<'_>) -> bool {
+    let given_up = |it: &Subject<'_>| {
+        let mut parts = it.desired.into_iter().flat_map(|it| it.parts.values());
+        matches!(it.asked, Some(Asked::Replace)) && parts.any(|part| part.lowered.holds_data)
+    };
+    front.edges.iter().filter_map(|it| survey.at(it)).any(|at| given_up(&survey.subjects[at]))
+}
+
+fn before(user: &Address, anew: bool) -> Fields {
+    let mut fields = vec![
         ("verb", Value::from("run")),
         ("kind", Value::from("run")),
         ("reason", Value::from(format!("before {user}"))),
         ("due", Value::Bool(false)),
     ];
-    fields.map(|(key, value)| (key.to_owned(), value)).into()
+    fields.extend(anew.then_some(("smaller", Value::Bool(true))));
+    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

@@ -192,6 +192,10 @@ impl<'a> Judge<'_, 'a> {
             }
             _ => {}
         }
+        let meant = matches!(self.subject.asked, Some(Asked::Do(_) | Asked::Replace));
+        if part.lowered.holds_data && !meant {
+            return Err(PlanError::Lost { target, backup: None });
+        }
         let wanted = self.wanted(part, Some(&held.fields), None, known)?;
         let same = *wanted.fields == *held.fields;
         let reasons =

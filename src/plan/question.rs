@@ -125,6 +125,16 @@ pub enum PlanError {
         /// Which part.
         target: Target,
     },
+    /// It held data, and is not there any more.
+    #[error(
+        "the data of `{target}` is gone: it is recorded, and where it is declared is none that is hive's"
+    )]
+    Lost {
+        /// Which part.
+        target: Target,
+        /// The backup that would bring it back, where one is known.
+        backup: Option<String>,
+    },
     /// `protect = true`.
     #[error("`{address}` is protected, and the plan would {action} it")]
     Protected {

@@ -7,7 +7,8 @@ use super::model::{PlannedPart, PlannedRecord};
 use super::question::Asked;
 use super::scope::Selection;
 use super::survey::Survey;
-use hive_contract::{Action, Address, Sort, Value};
+use hive_contract::lowered::RESTORES;
+use hive_contract::{Action, Address, Fields, Sort, Value};
 use hive_state::Restored;
 use std::collections::BTreeMap;
 
@@ -88,6 +89,12 @@ fn held(decision: &Decision<'_>) -> Option<PlannedPart> {
     })
 }
 
+/// How it is reached, whatever this plan does to it.
+fn recorded_access(access: &Fields) -> Fields {
+    let lasting = access.iter().filter(|(key, _)| *key != RESTORES);
+    lasting.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 fn part(decision: &Decision<'_>, known: &Known) -> Option<PlannedPart> {
     let Some(wanted) = &decision.wanted else { return held(decision) };
     let lowered = &wanted.part.lowered;
@@ -104,7 +111,7 @@ fn part(decision: &Decision<'_>, known: &Known) -> Option<PlannedPart> {
         identity: identity.clone(),
         lowered_identity: lowered.identity.clone(),
         fields: wanted.fields.clone().into_owned(),
-        access: lowered.access.clone(),
+        access: recorded_access(&lowered.access),
         outputs: outputs(decision, known),
     })
 }

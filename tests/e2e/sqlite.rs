@@ -162,6 +162,28 @@ fn an_exercise_finds_a_damaged_newest_out() {
     rebuilds::an_exercise_finds_a_damaged_newest_out(Shop::sqlite(), lose);
 }
 
+#[test]
+fn a_lost_database_is_not_quietly_made_anew() {
+    rebuilds::a_lost_database_is_not_quietly_made_anew(Shop::sqlite(), lose);
+}
+
+#[test]
+fn a_lost_database_is_given_up_by_name() {
+    rebuilds::a_lost_database_is_given_up_by_name(Shop::sqlite(), lose);
+}
+
+#[test]
+fn an_empty_one_is_taken_and_a_full_one_is_not() {
+    rebuilds::an_empty_one_is_taken_and_a_full_one_is_not(Shop::sqlite(), lose, |shop| {
+        shop.lab.write("data/shop.db", "");
+    });
+}
+
+#[test]
+fn what_is_lost_behind_a_restore_comes_back() {
+    rebuilds::what_is_lost_behind_a_restore_comes_back(Shop::sqlite(), lose);
+}
+
 fn lose(shop: &Shop) {
     fs::remove_dir_all(shop.lab.path("data")).expect("the database is lost");
 }

@@ -7,6 +7,10 @@ use crate::value::{Fields, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Access in a plan that brings data back, lent to `observe` and never recorded: what is absent, or
+/// empty and nobody's, is absent; what is nobody's and holds something stands in the way.
+pub const RESTORES: &str = "restores";
+
 /// What a provider makes of one declared resource, without having looked at the world.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lowered {
@@ -37,6 +41,10 @@ pub struct Lowered {
     /// Whether it runs in front of the steps of whatever uses it, as a backup does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub before_users: bool,
+    /// Whether it holds what nothing that is declared can make again, as a database does. Once it is
+    /// recorded and not there any more, it is not quietly made anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub holds_data: bool,
     /// Whose live objects `steps` is shown with a change of it: see [`crate::Change::related`].
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub looks_at: BTreeSet<Address>,

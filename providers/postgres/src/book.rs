@@ -2,6 +2,7 @@
 //! last migration left, and the steps that had an effect.
 
 use crate::delta::Delta;
+use crate::locked;
 use crate::quote;
 use crate::schema::{self, Schema};
 use crate::session::{Row, Session};
@@ -32,6 +33,10 @@ const SIZES: &str = "(SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
       AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_type = 'client backend'), 0)::text, '' \
     UNION ALL SELECT ' locks', (pg_catalog.current_setting('max_locks_per_transaction')::pg_catalog.int8 \
       * pg_catalog.current_setting('max_connections')::pg_catalog.int8)::text, ''";
+/// How long whoever only looks waits for a lock.
+const GIVEN: Duration = Duration::from_secs(3);
+/// How long one statement of a look may take.
+const LOOKING: Duration = Duration::from_secs(120);
 /// How long reading a schema may take.
 pub(crate) const READING: Duration = Duration::from_secs(300);
 
@@ -109,7 +114,10 @@ impl Book {
     /// The server refuses, or is gone.
     pub(crate) async fn look(session: &Session, want: Want) -> Result<(Self, Sizes), Failure> {
         let begin = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}; {}",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '{}ms'; \
+             SET LOCAL statement_timeout = '{}ms'; {}; {}",
+            GIVEN.as_millis(),
+            LOOKING.as_millis(),
             schema::PINNED,
             if want == Want::Schema { schema::FACTS } else { "" }
         );
@@ -118,6 +126,10 @@ impl Book {
         let first = format!("{begin}; {SIZES}");
         let first = if want == Want::Schema { &first } else { &begin };
         let [facts, rows, _] = session.three(doing, [first, sql(want), "COMMIT"], READING).await?;
+        let locked = [facts.as_ref().err(), rows.as_ref().err()];
+        if locked.into_iter().flatten().any(|error| state(error) == "55P03") {
+            return Err(locked::failure(session, GIVEN).await);
+        }
         let mut facts = facts.map_err(|error| refused(session.spot(), doing, &error))?;
         let mut book = Self::of_rows(session, rows)?;
         // A fact has four columns.

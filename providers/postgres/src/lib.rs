@@ -12,6 +12,7 @@ mod index;
 mod kept;
 mod live;
 mod lock;
+mod locked;
 mod lower;
 mod marking;
 mod measure;
@@ -38,6 +39,7 @@ mod tls;
 mod tools;
 mod trouble;
 mod url;
+mod vacant;
 
 use hive_contract::outcome::{UpgradeError, Upgraded};
 use hive_contract::{

@@ -30,6 +30,7 @@ pub(crate) fn database(declared: &Declared, scope: &LowerScope) -> Result<Lowere
         fields: Fields::from([("engine".to_owned(), Value::text(ENGINE))]),
         outputs,
         access,
+        holds_data: true,
         ..Lowered::default()
     })
 }

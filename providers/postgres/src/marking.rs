@@ -1,5 +1,6 @@
 //! Marks: set, taken off, and what comes with them.
 
+use crate::DATABASE;
 use crate::book::{self, Book};
 use crate::delta::Delta;
 use crate::desk::{Begun, Desk, Work, outside, text};
@@ -189,7 +190,11 @@ pub(crate) async fn release(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     } else {
         write_mark(desk, &mut work, None).await?;
     }
-    let outcome = desk.outcome(&work.book);
+    let mut outcome = desk.outcome(&work.book);
+    if gone == Some(true) && desk.kind() == DATABASE {
+        let name = &desk.url.spot.database;
+        outcome.kept = format!("`{name}` stays with what is in it, and is nobody's");
+    }
     desk.commit(*work, outcome).await
 }
 

@@ -8,7 +8,8 @@ use crate::seen::sizes_value;
 use crate::session::{ASKING, READER, Session};
 use crate::trouble::{refused, state, taken};
 use crate::url::Url;
-use crate::{Base, MIGRATIONS, backup, names, quote, restore};
+use crate::{Base, DATABASE, MIGRATIONS, backup, names, quote, restore, vacant};
+use hive_contract::lowered::RESTORES;
 use hive_contract::{
     Ask, AskOne, Facts, Failure, FailureKind, Fields, Live, Observation, Observed, Secrets,
     StackMark, Target, Value,
@@ -71,7 +72,7 @@ pub(crate) fn of_access(access: &Fields) -> &Fields {
 
 async fn look(group: Group, marked: Option<StackMark>) -> Answer {
     match read(&group).await {
-        Ok(Some((book, sizes))) => answer(&group, &book, &sizes, marked.as_ref()),
+        Ok(Some(found)) => answer(&group, &found, marked.as_ref()),
         Ok(None) => {
             let absent = |one: &AskOne| (one.target.clone(), Ok(Observed::Absent));
             (group.parts.iter().map(absent).collect(), Vec::new())
@@ -83,7 +84,8 @@ async fn look(group: Group, marked: Option<StackMark>) -> Answer {
     }
 }
 
-fn answer(group: &Group, book: &Book, sizes: &Value, marked: Option<&StackMark>) -> Answer {
+fn answer(group: &Group, found: &Found, marked: Option<&StackMark>) -> Answer {
+    let Found { book, sizes, in_the_way, beside } = found;
     let around = Around { spot: &group.url.spot, of: &group.of };
     let see = |kind: &str, identity: &str| {
         let mut live = live::of(kind, identity, book, around)?;
@@ -93,8 +95,18 @@ fn answer(group: &Group, book: &Book, sizes: &Value, marked: Option<&StackMark>)
         Some(live)
     };
     let parts = group.parts.iter().map(|one| {
-        let live = see(kind_of(&one.identity), &one.identity);
-        (one.target.clone(), Ok(live.map_or(Observed::Absent, Observed::Present)))
+        let kind = kind_of(&one.identity);
+        let seen = match (see(kind, &one.identity), in_the_way) {
+            (None, Some(failure)) if kind == DATABASE => Err(failure.clone()),
+            (None, _) => Ok(Observed::Absent),
+            (Some(mut live), _) => {
+                if kind == DATABASE {
+                    live.status.summary.push_str(beside);
+                }
+                Ok(Observed::Present(live))
+            }
+        };
+        (one.target.clone(), seen)
     });
     let ours = book.marks.iter().filter(|row| {
         let mark = row.mark();
@@ -106,44 +118,92 @@ fn answer(group: &Group, book: &Book, sizes: &Value, marked: Option<&StackMark>)
     (parts.collect(), ours.collect())
 }
 
+/// What one database holds.
+struct Found {
+    book: Book,
+    sizes: Value,
+    /// What keeps a restore from its place, where one is asked for.
+    in_the_way: Option<Failure>,
+    /// What restores have kept beside it, in words.
+    beside: String,
+}
+
 /// What is in the database; none where there is no such database and hive may make it.
-async fn read(group: &Group) -> Result<Option<(Book, Value)>, Failure> {
+async fn read(group: &Group) -> Result<Option<Found>, Failure> {
     let session = match Session::try_open(&group.url, READER).await? {
         Ok(session) => session,
         Err(error) if state(&error) == "3D000" => return absent(group, &error).await,
         Err(error) => return Err(refused(&group.url.spot, "connect", &error)),
     };
-    let schema = group.parts.iter().any(|one| kind_of(&one.identity) == MIGRATIONS);
-    let want = if schema { Want::Schema } else { Want::Marks };
+    let of_kind = |kind: &str| group.parts.iter().find(|one| kind_of(&one.identity) == kind);
+    let want = if of_kind(MIGRATIONS).is_some() { Want::Schema } else { Want::Marks };
     let (book, sizes) = Book::look(&session, want).await?;
-    Ok(Some((book, sizes_value(&sizes))))
+    let database = of_kind(DATABASE);
+    let unmarked = database.is_some_and(|it| book.mark(&it.identity).is_none());
+    let in_the_way = match unmarked && restores(group) {
+        true => vacant::check(&session).await.err(),
+        false => None,
+    };
+    let beside = match database {
+        Some(_) => kept_beside(&session, &group.url).await,
+        None => String::new(),
+    };
+    Ok(Some(Found { book, sizes: sizes_value(&sizes), in_the_way, beside }))
 }
 
-async fn absent(
-    group: &Group,
-    error: &tokio_postgres::Error,
-) -> Result<Option<(Book, Value)>, Failure> {
+/// Whether what is asked for brings its data back.
+fn restores(group: &Group) -> bool {
+    let lent = |one: &AskOne| one.access.get(RESTORES).and_then(Value::as_bool) == Some(true);
+    group.parts.iter().any(lent)
+}
+
+/// What restores have kept beside a database, with its size; nothing where that cannot be read.
+async fn kept_beside(session: &Session, url: &Url) -> String {
+    let sql = format!(
+        "SELECT d.datname, CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT') \
+           THEN pg_catalog.pg_database_size(d.oid) END FROM pg_catalog.pg_database d \
+         WHERE pg_catalog.starts_with(d.datname, {}) ORDER BY d.oid",
+        quote::text(&names::old_prefix(&url.spot.database))
+    );
+    let rows = session.try_rows("look for what is kept beside it", &sql, ASKING).await;
+    let Ok(Ok(rows)) = rows else { return String::new() };
+    let one = |row: &crate::session::Row| {
+        let size = row.int(1).ok().and_then(|it| u64::try_from(it).ok());
+        let size = size.map_or(String::new(), |it| format!(" ({})", hive_sql::words::size(it)));
+        format!("`{}`{size}", row.text(0).unwrap_or_default())
+    };
+    let kept: Vec<String> = rows.iter().map(one).collect();
+    if kept.is_empty() { String::new() } else { format!("; kept beside: {}", kept.join(", ")) }
+}
+
+async fn absent(group: &Group, error: &tokio_postgres::Error) -> Result<Option<Found>, Failure> {
     closed_by_a_restore(&group.url).await?;
-    if group.of.get("create").and_then(Value::as_bool) == Some(true) {
+    if restores(group) || group.of.get("create").and_then(Value::as_bool) == Some(true) {
         return Ok(None);
     }
     let failure = refused(&group.url.spot, "connect", error);
-    Err(failure.diagnosis("make it, or say `create = true` in its declaration"))
+    Err(failure.diagnosis(
+        "make it, or say `create = true` in its declaration; where it is lost, `hive rebuild` brings \
+         it back from its newest backup",
+    ))
 }
 
 /// A database that a restore has put aside is not absent.
 async fn closed_by_a_restore(url: &Url) -> Result<(), Failure> {
     let Ok(session) = outside(url, READER).await else { return Ok(()) };
-    // Of those that ended each one's restored database has its key in the note on it, also where that
-    // was put aside in its turn. Of what is left the newest was put aside last.
+    // One whose restore has ended says so; those of an earlier hive are told by the restored
+    // database, which has the key in the note on it, also where that was put aside in its turn.
     let sql = format!(
         "SELECT d.datname FROM pg_catalog.pg_database d \
          WHERE pg_catalog.starts_with(d.datname, {prefix}) \
-         ORDER BY EXISTS (SELECT 1 FROM pg_catalog.pg_database later \
+         AND NOT pg_catalog.starts_with(COALESCE( \
+           pg_catalog.shobj_description(d.oid, 'pg_database'), ''), {replaced}) \
+         AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_database later \
            WHERE pg_catalog.starts_with(later.datname, {prefix}) \
-           AND pg_catalog.shobj_description(later.oid, 'pg_database') \
-             = {note} || pg_catalog.right(d.datname, 8)), d.oid DESC",
+           AND pg_catalog.strpos(pg_catalog.shobj_description(later.oid, 'pg_database'), \
+             {note} || pg_catalog.right(d.datname, 8)) > 0) ORDER BY d.oid DESC",
         prefix = quote::text(&names::old_prefix(&url.spot.database)),
+        replaced = quote::text(restore::REPLACED),
         note = quote::text(&restore::note("")),
     );
     let rows = session.rows("look for the database", &sql, ASKING).await?;
@@ -153,5 +213,9 @@ async fn closed_by_a_restore(url: &Url) -> Result<(), Failure> {
         url.spot,
         row.said(0)?
     );
-    Err(taken(what).diagnosis("`hive recover` goes on with it, or `hive recover --back`"))
+    Err(taken(what).diagnosis(format!(
+        "`hive recover` goes on with it, or `hive recover --back`; where that says that nothing is \
+         open, an earlier hive has kept it: `ALTER DATABASE {} RENAME TO …`, and ask again",
+        quote::name(row.said(0)?)
+    )))
 }

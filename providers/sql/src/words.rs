@@ -36,6 +36,13 @@ pub fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// The first of many, and how many more there are: `a, b and 3 more`.
+pub fn first_of(all: &[String], shown: usize) -> String {
+    let more = all.len().saturating_sub(shown);
+    let first = all[..all.len() - more].join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
+}
+
 fn tenths_of(tenths: u128, unit: &str) -> String {
     if tenths >= 1000 || tenths.is_multiple_of(10) {
         format!("{} {unit}", tenths / 10)

@@ -15,6 +15,7 @@ mod schema;
 mod session;
 mod site;
 mod trouble;
+mod vacant;
 mod work;
 
 use held::Kept;

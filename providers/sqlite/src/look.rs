@@ -5,7 +5,8 @@ use crate::held::Held;
 use crate::open::{For, LOOK, open};
 use crate::site::{Site, address_of};
 use crate::trouble::trouble;
-use crate::{Base, DATABASE, MIGRATIONS, migrations};
+use crate::{Base, DATABASE, MIGRATIONS, migrations, vacant};
+use hive_contract::lowered::RESTORES;
 use hive_contract::{
     AskOne, Failure, FailureKind, FieldPath, Fields, Live, Observed, Perform, StackMark, Status,
     Value,
@@ -136,11 +137,18 @@ impl<'a> Looks<'a> {
             begun.map(|it| it.map(Held::alone))
         });
         let is_database = kind(&one.identity)? == DATABASE;
+        let restores = one.access.get(RESTORES).and_then(Value::as_bool) == Some(true);
         match opened {
             Err(failure) => Err(failure.clone()),
-            Ok(None) if is_database && !site.create => Err(missing(&site)),
+            Ok(None) if is_database && !site.create && !restores => Err(missing(&site)),
             Ok(None) => Ok(Observed::Absent),
-            Ok(Some(held)) if is_database => database(held, &site, &one.identity),
+            Ok(Some(held)) if is_database => {
+                let seen = database(held, &site, &one.identity)?;
+                if restores && seen == Observed::Absent {
+                    vacant::check(&held.connection, &site)?;
+                }
+                Ok(seen)
+            }
             Ok(Some(held)) => {
                 let baseline = one.access.get("baseline");
                 migrations::look::look_well(held, &site, &one.identity, baseline)
@@ -178,6 +186,8 @@ impl<'a> Looks<'a> {
 
 fn missing(site: &Site) -> Failure {
     let what = format!("there is no database `{}`", site.shown);
-    Failure::new(FailureKind::Unavailable, what)
-        .diagnosis("put it there, or say `create = true` and hive makes it")
+    Failure::new(FailureKind::Unavailable, what).diagnosis(
+        "put it there, or say `create = true` and hive makes it; where it is lost, `hive rebuild` \
+             brings it back from its newest backup",
+    )
 }

@@ -362,3 +362,34 @@ fn what_is_newer_stays_where_an_older_version_comes_back() {
     world.apply(&newer);
     assert!(world.ask(&newer, |_| {}, plan_of).is_empty());
 }
+
+#[test]
+fn what_holds_data_and_is_gone_is_not_quietly_made_anew() {
+    let declaration = |number: i64| {
+        let mut all = with_data(number, "", 1);
+        all.insert(a("thing.d"), declared("thing.d", r#"{"holds":true,"text":"one"}"#));
+        uses(&mut all, "backup.b", "thing.d");
+        all
+    };
+    let mut world = applied(&declaration(1));
+    world.objects.retain(|key, _| !key.1.contains("thing.d"));
+    let lost = PlanError::Lost { target: Target::main(a("thing.d")), backup: None };
+    for number in [1, 2] {
+        let refused = world.plan_of(&declaration(number), |_| {}).expect_err("it is refused");
+        assert_eq!(refused, std::slice::from_ref(&lost));
+    }
+    // Given up by a person: what is kept of it from now on is smaller on purpose.
+    let asks = |asked: Asked| {
+        move |question: &mut Question<'_>| drop(question.asked.insert(a("thing.d"), asked))
+    };
+    let plan = world.plan_of(&declaration(2), asks(Asked::Replace)).expect("a plan");
+    assert_eq!(done(&plan)[0], "create thing.d");
+    let keeps = plan.steps.iter().find(|it| it.operation.verb == "keep").expect("it is kept");
+    assert_eq!(keeps.operation.payload["smaller"], Value::Bool(true));
+    // Brought back by what a person asked of its provider.
+    let run = Fields::from([("verb".to_owned(), Value::from("restore"))]);
+    let plan = world.plan_of(&declaration(2), asks(Asked::Do(run))).expect("a plan");
+    assert_eq!(actions(&plan).iter().filter(|it| it.0 == "thing.d").count(), 1);
+    let keeps = plan.steps.iter().find(|it| it.operation.verb == "keep").expect("it is kept");
+    assert!(!keeps.operation.payload.contains_key("smaller"));
+}

@@ -73,6 +73,7 @@ impl Verbs for Tiny {
         let name = fields.remove("name").and_then(|it| it.scalar());
         let access = fields.remove("access").map(|it| ("url".to_owned(), it)).into_iter().collect();
         let first = fields.remove("first").is_some();
+        let holds_data = fields.remove("holds").is_some();
         if fields.remove("port").is_some() {
             let key = format!("{}/0", declared.address);
             fields.insert("listen".to_owned(), Value::Pick(Pick::Port { key }));
@@ -105,6 +106,7 @@ impl Verbs for Tiny {
             replace: if first { ReplaceOrder::CreateFirst } else { ReplaceOrder::DeleteFirst },
             material,
             before_users: keeps,
+            holds_data,
             looks_at: sees.into_iter().collect(),
         };
         Ok(vec![LoweredPart {

@@ -159,3 +159,96 @@ fn newest_snapshot(shop: &Shop) -> String {
     let status: Value = serde_json::from_str(&ran.out).unwrap_or_else(|it| panic!("{it}\n{ran}"));
     status["snapshot"].as_u64().unwrap_or_else(|| panic!("{status}")).to_string()
 }
+
+/// The database alone is gone, and so is whoever used it.
+fn lost_alone(shop: &Shop, lose: impl FnOnce(&Shop)) {
+    for process in shop.lab.processes() {
+        kill(process.pid, "KILL");
+    }
+    lose(shop);
+}
+
+/// No plan makes a lost database anew by itself: what is gone, what brings it back and how to give
+/// it up is said, and both ways work.
+pub fn a_lost_database_is_not_quietly_made_anew(shop: Shop, lose: impl Fn(&Shop)) {
+    let (shop, [_, newest], [_, data]) = two_backups(shop);
+    lost_alone(&shop, &lose);
+    for arguments in [&["plan"][..], &["apply", "-y"], &["restore", "1", "-y"]] {
+        let ran = shop.expect(1, arguments);
+        ran.says("the data of `database.main` is gone").says(&newest).says("`hive rebuild`");
+        ran.says("`hive apply --replace database.main`");
+    }
+    assert!(!shop.is_there(), "nothing is made");
+    shop.expect(0, &["rebuild", "-y"]).says("all of it is proven");
+    assert_eq!(shop.data(), data);
+    shop.expect(0, &["plan", "--exit-code"]);
+
+    lost_alone(&shop, &lose);
+    shop.expect(0, &["restore", "1", "--with-data", "-y"]);
+    shop.expect(0, &["unfreeze"]);
+    assert_eq!(shop.running(), ["1"]);
+}
+
+/// Given up by name, it begins empty; what is destroyed need not be there.
+pub fn a_lost_database_is_given_up_by_name(shop: Shop, lose: impl Fn(&Shop)) {
+    let shop = shop.with_orders();
+    lost_alone(&shop, &lose);
+    shop.expect(0, &["apply", "-y", "--replace", "database.main"]);
+    assert_eq!(shop.ask("SELECT count(*) FROM orders"), "0", "it was given up");
+    assert_eq!(shop.running(), ["1"]);
+    shop.expect(0, &["plan", "--exit-code"]);
+
+    lost_alone(&shop, &lose);
+    shop.expect(0, &["destroy", "-y"]);
+}
+
+/// Somebody has made an empty one where it was: a restore takes its place. One that holds something
+/// is refused before anything begins, and stays as it is. What is said of creating does not matter:
+/// a restore is asked for.
+pub fn an_empty_one_is_taken_and_a_full_one_is_not(
+    shop: Shop,
+    lose: impl Fn(&Shop),
+    make: impl Fn(&Shop),
+) {
+    let shop = shop.with_orders();
+    shop.lab.stack(&shop.toml(1, false, "").replace("create = true", "create = false"));
+    shop.expect(0, &["apply", "-y"]);
+    shop.expect(0, &["backup", "run", "-y"]);
+    let data = shop.data();
+    lost_alone(&shop, &lose);
+    shop.expect(1, &["plan"]).says("`hive rebuild` brings it back");
+    make(&shop);
+    shop.sql("CREATE TABLE theirs (n integer)");
+    let theirs = shop.data();
+    for arguments in [&["rebuild", "-y"][..], &["restore", "2", "--with-data", "-y"]] {
+        let ran = shop.expect(1, arguments);
+        ran.says("theirs`").says("takes the place of an empty");
+        assert_eq!(shop.data(), theirs, "{ran}");
+    }
+    assert_eq!(shop.leftovers(), Vec::<String>::new());
+    shop.sql("DROP TABLE theirs");
+    shop.expect(0, &["rebuild", "-y"]).says("all of it is proven");
+    assert_eq!(shop.data(), data);
+    assert_eq!(shop.running(), ["1"]);
+    assert_eq!(shop.leftovers(), Vec::<String>::new());
+    lost_alone(&shop, &lose);
+    // Nothing of it is there, and nobody may make it but a restore.
+    shop.expect(0, &["rebuild", "-y"]).says("all of it is proven");
+    assert_eq!(shop.data(), data);
+    shop.expect(0, &["plan", "--exit-code"]);
+}
+
+/// What a restore has put aside is no restore that did not end: it keeps nobody from coming back.
+pub fn what_is_lost_behind_a_restore_comes_back(shop: Shop, lose: impl Fn(&Shop)) {
+    let shop = shop.with_orders();
+    shop.expect(0, &["backup", "run", "-y"]);
+    let data = shop.data();
+    shop.expect(0, &["restore", "1", "--with-data", "-y"]);
+    shop.expect(0, &["unfreeze"]);
+    lost_alone(&shop, &lose);
+    let status = shop.hive(&["status"]);
+    assert!(!status.all().contains("did not end"), "{status}");
+    shop.expect(0, &["rebuild", "-y"]).says("all of it is proven");
+    assert_eq!(shop.data(), data);
+    shop.expect(0, &["plan", "--exit-code"]);
+}

@@ -360,6 +360,15 @@ process = {{ command = ["witness"], stop = {{ grace = "2s" }} }}
         self.expect(0, &["plan", "--exit-code"]);
     }
 
+    /// Whether the database is there.
+    pub fn is_there(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite => self.file().exists(),
+            #[cfg(feature = "real-parts")]
+            _ => self.with_server(|server, name| server.databases().iter().any(|it| it == name)),
+        }
+    }
+
     /// How many databases lie aside, closed, as they were before a restore.
     pub fn kept_aside(&self) -> usize {
         match &self.engine {

@@ -297,6 +297,76 @@ fn an_exercise_finds_a_damaged_newest_out() {
     rebuilds::an_exercise_finds_a_damaged_newest_out(Shop::postgres(), lose);
 }
 
+#[test]
+fn a_lost_database_is_not_quietly_made_anew() {
+    rebuilds::a_lost_database_is_not_quietly_made_anew(Shop::postgres(), lose);
+}
+
+#[test]
+fn a_lost_database_is_given_up_by_name() {
+    rebuilds::a_lost_database_is_given_up_by_name(Shop::postgres(), lose);
+}
+
+#[test]
+fn an_empty_one_is_taken_and_a_full_one_is_not() {
+    rebuilds::an_empty_one_is_taken_and_a_full_one_is_not(Shop::postgres(), lose, |shop| {
+        shop.with_server(|server, name| {
+            server.psql("postgres", &format!("CREATE DATABASE {name}"));
+        });
+    });
+}
+
+#[test]
+fn what_is_lost_behind_a_restore_comes_back() {
+    rebuilds::what_is_lost_behind_a_restore_comes_back(Shop::postgres(), lose);
+}
+
+/// A session that lets nobody look at the orders.
+fn locked_by(shop: &Shop) -> Session {
+    let mut session = shop.with_server(|server, name| server.psql_command(name));
+    let mut child =
+        session.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("psql starts");
+    let mut told = child.stdin.take().expect("a pipe");
+    told.write_all(b"BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE;\n").expect("psql listens");
+    let held = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'orders'::regclass AND granted \
+                AND mode = 'AccessExclusiveLock' AND pid <> pg_backend_pid()";
+    until("the table is locked", || shop.ask(held) == "t");
+    child.stdin = Some(told);
+    Session(child)
+}
+
+#[test]
+fn who_keeps_hive_from_looking_is_said() {
+    let shop = Shop::postgres().with_orders();
+    // What is said of a view takes a look at its tables.
+    shop.migration(
+        "0002_named",
+        "CREATE VIEW named AS SELECT item FROM orders;\n",
+        "DROP VIEW named;\n",
+    );
+    shop.expect(0, &["apply", "-y"]);
+    let session = locked_by(&shop);
+    let shown = "SELECT pid FROM pg_locks WHERE relation = 'orders'::regclass AND granted \
+                 AND mode = 'AccessExclusiveLock'";
+    let pid = shop.ask(shown);
+    for arguments in [&["status"][..], &["plan"], &["drift"]] {
+        let ran = shop.expect(1, arguments);
+        ran.says(&format!("table `public.orders` is locked by pid {pid} (`psql` of {USER}, since"));
+    }
+    // A person does not wait for it either.
+    let waits = "SELECT count(*) FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted";
+    for signal in ["TERM", "INT"] {
+        let child = shop.lab.spawn(&["plan"]);
+        until("hive waits for the lock", || shop.ask(waits) != "0");
+        crate::lab::kill(child.id(), signal);
+        assert_eq!(ended(child).code, 130, "{signal}");
+        until("the server knows", || shop.ask(waits) == "0");
+    }
+    drop(session);
+    until("the table is free", || shop.ask(shown).is_empty());
+    shop.expect(0, &["plan", "--exit-code"]);
+}
+
 /// What the shop's database refers to outside of itself, and what is said of it from outside.
 fn surround(shop: &Shop) {
     shop.with_server(|server, name| {

@@ -17,10 +17,7 @@ use hive_sql::manifest::Manifest;
 /// Restores it. One that an earlier try has left is dropped first, unless it is whole.
 pub(super) async fn restore(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     let beside = Beside::look(desk, outside(desk.url, &desk.application()).await?).await?;
-    if beside.live.is_some() {
-        let what = format!("{} is there: it was not closed", desk.url.spot);
-        return Err(Failure::new(FailureKind::Moved, what));
-    }
+    beside.is_free(desk).await?;
     beside.check(desk).await?;
     let repository = repository(desk).await?;
     let manifest = repository.manifest(id(desk)?).await?;

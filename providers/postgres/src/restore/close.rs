@@ -66,7 +66,7 @@ async fn look_before(desk: &Desk<'_>, beside: &Beside) -> Result<(), Failure> {
 }
 
 /// Only an owner with `CREATEDB` gives a database another name.
-async fn may_rename(desk: &Desk<'_>, outside: &Session) -> Result<(), Failure> {
+pub(super) async fn may_rename(desk: &Desk<'_>, outside: &Session) -> Result<(), Failure> {
     let database = &desk.url.spot.database;
     let sql = format!(
         "SELECT r.rolsuper, r.rolcreatedb, pg_catalog.pg_has_role(d.datdba, 'USAGE'), \
@@ -193,7 +193,7 @@ pub(super) async fn reopen(desk: &Desk<'_>) -> Result<Outcome, Failure> {
                 quote::name(&old.name),
                 quote::name(live)
             );
-            again_while_used(desk, &beside.outside, &old.name, &rename).await?;
+            again_while_used(desk, &beside.outside, &[&old.name], &rename).await?;
         }
         (None, Some(found)) if !found.open => {
             desk.context.guard.may_write()?;
@@ -226,7 +226,7 @@ pub(super) async fn reopen(desk: &Desk<'_>) -> Result<Outcome, Failure> {
 pub(super) async fn again_while_used(
     desk: &Desk<'_>,
     outside: &Session,
-    used: &str,
+    used: &[&str],
     rename: &str,
 ) -> Result<(), Failure> {
     let until = Instant::now() + GOING.min(desk.left());
@@ -235,7 +235,9 @@ pub(super) async fn again_while_used(
             Ok(_) => return Ok(()),
             Err(error) if state(&error) == "55006" && Instant::now() < until => {
                 let _ = outside.try_rows("give it its name", "ROLLBACK", ASKING).await?;
-                send_away(outside, used).await?;
+                for name in used {
+                    send_away(outside, name).await?;
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(error) => {

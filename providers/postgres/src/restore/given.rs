@@ -74,7 +74,7 @@ pub(super) async fn owner(
     scratch: &Scratch,
     manifest: &Manifest,
 ) -> Result<(), Failure> {
-    let before = match &beside.old {
+    let before = match beside.before() {
         Some(old) => surroundings::of(&beside.outside, &old.name).await?,
         None => manifest.surroundings.clone(),
     };

@@ -10,7 +10,7 @@ mod state;
 mod steps;
 mod swap;
 
-pub(crate) use state::note;
+pub(crate) use state::{REPLACED, note};
 pub(crate) use steps::{objections, steps};
 
 use crate::desk::outside;
@@ -24,6 +24,8 @@ use state::Beside;
 
 /// Puts the live database aside, under another name, so that nobody can write to it.
 pub(crate) const CLOSE: &str = "close";
+/// Payload of [`PUT_BACK`]: nothing was closed, and an empty one may have had the name.
+pub(crate) const ALONE: &str = "alone";
 /// Puts it back under its own.
 pub(crate) const REOPEN: &str = "reopen";
 
@@ -89,7 +91,10 @@ pub(crate) async fn resolve(desk: &Desk<'_>) -> Result<Resolution, Failure> {
             beside.new.is_none()
                 && beside.live.as_ref().is_some_and(|it| it.is_restored(&beside.key))
         }
-        PUT_BACK => beside.new.is_some() && beside.live.is_none(),
+        PUT_BACK => {
+            beside.new.is_some()
+                && !beside.live.as_ref().is_some_and(|it| it.is_restored(&beside.key))
+        }
         _ => false,
     };
     if !done {

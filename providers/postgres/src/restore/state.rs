@@ -1,6 +1,7 @@
 //! Which databases of one restore there are: their names are its journal at the server.
 
 use super::KEY;
+use super::close::may_rename;
 use crate::book::{Book, Want};
 use crate::desk::{Desk, text};
 use crate::live::{self, Around};
@@ -8,7 +9,8 @@ use crate::names;
 use crate::quote;
 use crate::session::{ASKING, Session};
 use crate::url::Url;
-use hive_contract::{Failure, Fields, Outcome};
+use crate::vacant;
+use hive_contract::{Expects, Failure, FailureKind, Fields, Outcome};
 
 /// The databases of one restore.
 pub(super) struct Beside {
@@ -38,7 +40,24 @@ impl Found {
     pub(super) fn is_restored(&self, key: &str) -> bool {
         self.note == note(key)
     }
+
+    /// What says on it that the restore of this key has ended, and what was said before.
+    pub(super) fn replaced_sql(&self, name: &str, key: &str) -> String {
+        let before = if self.note.is_empty() { "" } else { "\n" };
+        let note = format!("{REPLACED}{key}{before}{}", self.note);
+        format!("COMMENT ON DATABASE {} IS {};", quote::name(name), quote::text(&note))
+    }
+
+    /// What takes that off it again.
+    pub(super) fn unreplaced_sql(&self, name: &str) -> String {
+        let Some(note) = self.note.strip_prefix(REPLACED) else { return String::new() };
+        let before = note.split_once('\n').map_or("NULL".to_owned(), |(_, it)| quote::text(it));
+        format!("COMMENT ON DATABASE {} IS {before};", quote::name(name))
+    }
 }
+
+/// How the note begins on what was put aside by a restore that has ended; its key stands behind it.
+pub(crate) const REPLACED: &str = "hive: replaced ";
 
 /// What a restored database is known by once everything in it is proven.
 pub(crate) fn note(key: &str) -> String {
@@ -78,7 +97,29 @@ impl Beside {
 
     /// Whether nothing was there that a restore would replace.
     pub(super) fn is_alone(&self) -> bool {
-        self.old.is_none() && self.live.as_ref().is_none_or(|it| it.is_restored(&self.key))
+        self.before().is_none()
+    }
+
+    /// What a restore replaces: what it has put aside, else the empty one that has the name.
+    pub(super) fn before(&self) -> Option<&Found> {
+        let live = self.live.as_ref().filter(|it| !it.is_restored(&self.key));
+        self.old.as_ref().or(live)
+    }
+
+    /// Refuses where the name is taken, but by a database that is nobody's and empty, in whose place
+    /// a restore may come that expects none.
+    ///
+    /// # Errors
+    /// It is taken, or the role may not give it away.
+    pub(super) async fn is_free(&self, desk: &Desk<'_>) -> Result<(), Failure> {
+        let Some(live) = &self.live else { return Ok(()) };
+        let spot = &desk.url.spot;
+        if desk.request.operation.expects != Expects::Absent || live.is_restored(&self.key) {
+            let what = format!("{spot} is there: it was not closed");
+            return Err(Failure::new(FailureKind::Moved, what));
+        }
+        vacant::check(&Session::open(desk.url, &desk.application()).await?).await?;
+        may_rename(desk, &self.outside).await
     }
 
     /// Whether what was restored is whole.

@@ -1,7 +1,7 @@
 //! The operations of a restore.
 
-use super::{CLOSE, PUT_BACK, REOPEN, SWAP};
-use hive_contract::{Change, Expects, Fields, Invalid, Operation, Retry};
+use super::{ALONE, CLOSE, PUT_BACK, REOPEN, SWAP};
+use hive_contract::{Change, Expects, Fields, Invalid, Operation, Retry, Value};
 use hive_sql::Dialect;
 use hive_sql::restoring::{self, Restoring};
 
@@ -45,5 +45,8 @@ fn swap(asked: &Restoring<'_>, shown: &str) -> Operation {
     let title = format!("take the name of {shown} off it again");
     let mut undo = asked.operation(PUT_BACK, title, false);
     undo.expects = Expects::Content;
+    if !asked.replaces {
+        undo.payload.insert(ALONE.to_owned(), Value::Bool(true));
+    }
     step.undone_by(undo)
 }

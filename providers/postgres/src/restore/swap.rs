@@ -1,5 +1,6 @@
 //! The names change hands.
 
+use super::ALONE;
 use super::close::{again_while_used, send_away};
 use super::state::{Beside, Found};
 use crate::desk::{Desk, outside};
@@ -7,7 +8,7 @@ use crate::names;
 use crate::quote;
 use crate::session::Session;
 use crate::surroundings;
-use hive_contract::{Failure, FailureKind, Outcome, Remains};
+use hive_contract::{Failure, FailureKind, Outcome, Remains, Value};
 
 /// Gives what was restored the name that everybody knows, in one commit with what was granted and
 /// set on what had that name.
@@ -16,7 +17,7 @@ pub(super) async fn swap(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     let key = beside.key.clone();
     let done = beside.new.is_none() && beside.live.as_ref().is_some_and(|it| it.is_restored(&key));
     if !done {
-        let (Some(new), None) = (&beside.new, &beside.live) else {
+        let Some(new) = &beside.new else {
             let what = format!("there is nothing restored that could become {}", desk.url.spot);
             return Err(Failure::new(FailureKind::Moved, what));
         };
@@ -24,16 +25,25 @@ pub(super) async fn swap(desk: &Desk<'_>) -> Result<Outcome, Failure> {
             let what = format!("`{}` is not whole", new.name);
             return Err(Failure::new(FailureKind::Moved, what));
         }
+        beside.is_free(desk).await?;
         beside.check(desk).await?;
-        let carried = carried(&beside.outside, beside.old.as_ref(), &new.name).await?;
+        let carried = carried(&beside.outside, beside.before(), &new.name).await?;
         desk.context.guard.may_write()?;
-        send_away(&beside.outside, &new.name).await?;
-        let rename = format!(
-            "BEGIN; {carried} ALTER DATABASE {} RENAME TO {}; COMMIT",
-            quote::name(&new.name),
-            quote::name(&desk.url.spot.database)
-        );
-        again_while_used(desk, &beside.outside, &new.name, &rename).await?;
+        let name = &desk.url.spot.database;
+        let old = names::old(name, &key);
+        let mut lines = vec![carried];
+        let mut used = vec![new.name.as_str()];
+        if let Some(vacant) = &beside.live {
+            used.push(&vacant.name);
+            lines.push(renamed(name, &old));
+        }
+        lines.extend(beside.before().map(|it| it.replaced_sql(&old, &key)));
+        lines.push(renamed(&new.name, name));
+        for name in &used {
+            send_away(&beside.outside, name).await?;
+        }
+        let rename = format!("BEGIN; {} COMMIT", lines.join(" "));
+        again_while_used(desk, &beside.outside, &used, &rename).await?;
     }
     let beside = Beside::look(desk, beside.outside).await?;
     let mut outcome = beside.outcome(desk).await?;
@@ -41,6 +51,10 @@ pub(super) async fn swap(desk: &Desk<'_>) -> Result<Outcome, Failure> {
         outcome.kept = format!("what was there before is kept as database `{}`", old.name);
     }
     Ok(outcome)
+}
+
+fn renamed(from: &str, to: &str) -> String {
+    format!("ALTER DATABASE {} RENAME TO {};", quote::name(from), quote::name(to))
 }
 
 /// What is said of a database from outside of it, and what no dump of it holds: its owner, its
@@ -76,11 +90,22 @@ pub(super) async fn put_back(desk: &Desk<'_>) -> Result<Outcome, Failure> {
         let shut = format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false");
         beside.outside.run("close what was restored", &shut).await?;
         send_away(&beside.outside, &live.name).await?;
-        let rename = format!(
-            "BEGIN; ALTER DATABASE {name} RENAME TO {new}; \
-             ALTER DATABASE {new} WITH ALLOW_CONNECTIONS true; COMMIT"
-        );
-        if let Err(failure) = again_while_used(desk, &beside.outside, &live.name, &rename).await {
+        let mut lines = vec![
+            renamed(&live.name, &names::new(&live.name, &key)),
+            format!("ALTER DATABASE {new} WITH ALLOW_CONNECTIONS true;"),
+        ];
+        let mut used = vec![live.name.as_str()];
+        if let Some(old) = &beside.old {
+            lines.push(old.unreplaced_sql(&old.name));
+            // The empty one that had the name: nothing else gives it back.
+            if desk.request.operation.payload.get(ALONE).and_then(Value::as_bool) == Some(true) {
+                used.push(&old.name);
+                lines.push(renamed(&old.name, &live.name));
+                send_away(&beside.outside, &old.name).await?;
+            }
+        }
+        let rename = format!("BEGIN; {} COMMIT", lines.join(" "));
+        if let Err(failure) = again_while_used(desk, &beside.outside, &used, &rename).await {
             let open = format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true");
             return Err(match beside.outside.run("open it again", &open).await {
                 Ok(()) => failure,

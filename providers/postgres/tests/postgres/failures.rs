@@ -6,7 +6,7 @@ use hive_contract::{
 };
 use hive_parts::{PgBouncer, Postgres as Server};
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What `observe` says of a database with this url.
 async fn told(lab: &Lab<'_>, url: Value, password: &str) -> Failure {
@@ -58,6 +58,36 @@ async fn each_failure_names_what_is_wrong_and_where() {
     server.psql("postgres", &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", lab.database));
     assert_eq!(shut.kind, FailureKind::Taken);
     assert!(shut.message.contains("not currently accepting connections"), "{shut}");
+}
+
+/// Whoever looks does not wait for a lock longer than it takes to say who holds it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_locks_a_table_that_is_looked_at_is_said() {
+    let lab = Lab::new(Server::shared());
+    lab.psql("CREATE TABLE orders (n int); CREATE VIEW named AS SELECT n FROM orders");
+    let list = lab.lower(&migrations(
+        &lab.of(),
+        &[("0001_a.up.sql", "SELECT 1"), ("0001_a.down.sql", "SELECT 1")],
+        &[],
+    ));
+    let mut command = lab.server.psql_command(&lab.database);
+    command.args(["-c", "BEGIN; LOCK TABLE orders; SELECT pg_sleep(600)"]);
+    let mut holder = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    let held = "SELECT pid FROM pg_locks WHERE relation = 'orders'::regclass AND granted";
+    let pid = loop {
+        let pid = lab.psql(held);
+        if !pid.is_empty() {
+            break pid;
+        }
+    };
+    let failure = lab.observe(&list).await;
+    holder.kill().expect("ends");
+    holder.wait().expect("ends");
+    lab.server.psql("postgres", &format!("SELECT pg_terminate_backend({pid})"));
+    let failure = failure.expect_err("it is locked");
+    assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
+    let said = format!("table `public.orders` is locked by pid {pid} (`psql` of");
+    assert!(failure.message.contains(&said), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

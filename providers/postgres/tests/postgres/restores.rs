@@ -5,8 +5,8 @@ use crate::backups::{backup, backups, fill, run, take, taken};
 use crate::lab::{Lab, ROLE, declared, migrations};
 use hive_contract::outcome::Resolution;
 use hive_contract::{
-    Action, Expects, Failure, FailureKind, Fields, Guard, Live, Lowered, Operation, Outcome,
-    Perform, Undo, Value,
+    Action, Expects, Failure, FailureKind, Fields, Guard, Live, Lowered, Observed, Operation,
+    Outcome, Perform, Undo, Value,
 };
 use hive_parts::Postgres as Server;
 use std::process::Stdio;
@@ -162,6 +162,77 @@ async fn the_restore_that_did_not_end_is_named() {
         two.lab.perform(&request).await.expect("opens again");
     }
     assert_eq!(two.beside().len(), 2, "{:?}", two.beside());
+
+    // With the live one lost, those that ended are no restore that did not; what an earlier hive has
+    // left without a note may be.
+    let live = two.lab.live(&two.database).await.expect("is there");
+    assert_eq!(live.status.summary.matches("_hive_old_").count(), 2, "{}", live.status.summary);
+    let name = &two.lab.database;
+    two.lab.server.psql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
+    let failure = two.lab.observe(&two.database).await.expect_err("is lost");
+    assert!(failure.message.contains("there is no such database"), "{failure}");
+    let mut database = two.database.clone();
+    database.access.insert("restores".to_owned(), Value::Bool(true));
+    assert_eq!(two.lab.observe(&database).await.expect("is absent"), Observed::Absent);
+    let old = format!("{name}_hive_old_bbbbbbbb");
+    two.lab.server.psql("postgres", &format!("COMMENT ON DATABASE {old} IS NULL"));
+    let failure = two.lab.observe(&database).await.expect_err("nobody knows");
+    assert!(failure.message.contains(&format!("`{old}` is: a restore has put")), "{failure}");
+}
+
+/// An empty database that is nobody's gives its place to what is restored, with its owner, grants
+/// and settings, and has it again where that is taken back. One that holds something keeps it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_database_gives_its_place_and_has_it_again() {
+    let mut two = Two::new(Server::shared()).await;
+    two.database.access.insert("restores".to_owned(), Value::Bool(true));
+    let name = &two.lab.database;
+    let run = |sql: &str| two.lab.server.psql("postgres", sql);
+    run(&format!("DROP DATABASE {name} WITH (FORCE)"));
+    run(&format!("CREATE DATABASE {name} OWNER {ROLE}"));
+    run(&format!("COMMENT ON DATABASE {name} IS 'of the shop'"));
+    run(&format!("ALTER DATABASE {name} SET work_mem = '7MB'"));
+    run(&format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"));
+    let steps = two.steps().await;
+    let verbs: Vec<&str> = steps.iter().map(|it| it.verb.as_str()).collect();
+    assert_eq!(verbs, ["restore", "swap"]);
+
+    // It holds something: told when it is looked at, and by each step.
+    two.lab.psql("CREATE FUNCTION theirs() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    let failure = two.lab.observe(&two.database).await.expect_err("is told");
+    assert_eq!(failure.kind, FailureKind::Taken);
+    assert!(failure.message.contains("holds function `public.theirs`"), "{failure}");
+    let failure = two.lab.perform(&expecting(&two, steps[0].clone(), None)).await;
+    assert!(failure.expect_err("is told").message.contains("theirs"));
+    assert_eq!(two.beside(), Vec::<String>::new());
+    two.lab.psql("DROP FUNCTION theirs()");
+
+    let outcomes = all(&two, &steps).await.expect("restores");
+    assert_eq!(two.rows(), two.then);
+    let old = two.beside();
+    assert_eq!(old.len(), 1, "{old:?}");
+    assert!(outcomes[1].kept.contains(&old[0]), "{}", outcomes[1].kept);
+    let about = |database: &str| {
+        run(&format!(
+            "SELECT setconfig::text, has_database_privilege('public', d.oid, 'CONNECT'), \
+               shobj_description(d.oid, 'pg_database') FROM pg_database d \
+             LEFT JOIN pg_db_role_setting ON setdatabase = d.oid WHERE datname = '{database}'"
+        ))
+    };
+    let restored = about(name);
+    assert!(restored.starts_with("{work_mem=7MB}|f|hive: restored "), "{restored}");
+    let noted = about(&old[0]);
+    assert!(noted.contains("|hive: replaced ") && noted.ends_with("of the shop"), "{noted}");
+
+    let mut left = outcomes[1].live.clone();
+    for step in steps.iter().rev() {
+        let Undo::By(undo) = &step.undo else { panic!("{:?}", step.undo) };
+        let request = expecting(&two, (**undo).clone(), left.as_ref());
+        left = two.lab.perform(&request).await.expect("goes back").live;
+    }
+    assert_eq!(two.beside(), Vec::<String>::new());
+    assert_eq!(about(name), "{work_mem=7MB}|f|of the shop");
+    assert_eq!(two.lab.psql("SELECT count(*) FROM pg_class WHERE relname = 'orders'"), "0");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,11 @@
 //! Marks: put on, with the file where it is absent, and taken off.
 
 use super::{KEEPS, MARK};
-use crate::MIGRATIONS;
 use crate::books::{self, Ended};
 use crate::held::Held;
 use crate::open::absent;
 use crate::session::{self, Step, only_ours, outcome};
+use crate::{DATABASE, MIGRATIONS};
 
 use crate::look;
 use crate::trouble::trouble;
@@ -58,7 +58,7 @@ fn write_mark(step: &Step<'_>, connection: &Connection, mark: &Mark) -> Result<(
 /// It is somebody else's, or cannot be written.
 pub(crate) fn release(step: &Step<'_>) -> Result<Outcome, Failure> {
     let keeps = step.request.operation.payload.get(KEEPS).and_then(Value::as_bool);
-    step.transact(|held: &mut Held, live: Option<&Live>| {
+    let outcome = step.transact(|held: &mut Held, live: Option<&Live>| {
         let (identity, token) = (&step.request.identity, &step.request.token);
         let done = match keeps.unwrap_or(false) {
             // An adopt's undo, too: whoever's mark is on it by then is asked for by content alone.
@@ -69,7 +69,12 @@ pub(crate) fn release(step: &Step<'_>) -> Result<Outcome, Failure> {
             }
         };
         done.map_err(|error| step.trouble("take hive's mark off", &error))
-    })
+    })?;
+    if keeps == Some(true) || step.request.target.address.kind() != DATABASE {
+        return Ok(outcome);
+    }
+    let kept = format!("`{}` stays with what is in it, and is nobody's", step.site.shown);
+    Ok(Outcome { kept, ..outcome })
 }
 
 /// Makes the file with everything in it beside its place, and then puts it there in one move.

@@ -24,6 +24,7 @@ pub(crate) fn lower(
         fields: Fields::from([("engine".to_owned(), Value::text(ENGINE))]),
         outputs: site.outputs().into_iter().map(output).collect::<BTreeMap<_, _>>(),
         access,
+        holds_data: true,
         ..Lowered::default()
     })
 }

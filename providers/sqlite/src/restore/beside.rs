@@ -8,6 +8,7 @@ use crate::open::{For, LOOK, open, open_file};
 use crate::session::{Step, given_up, only_ours, outcome};
 use crate::site::{make_private, remove};
 use crate::trouble::trouble;
+use crate::vacant;
 use hive_backup::Plain;
 use hive_contract::{
     Event, Failure, FailureKind, Observed, Outcome, Perform, Remains, Resolution, Value,
@@ -53,6 +54,11 @@ pub(super) fn make(step: &Step<'_>, manifest: &Manifest, plain: Plain) -> Result
     }
     let live_now = look_at(step)?;
     let live_now = live_now.live();
+    if live_now.is_none()
+        && let Some(there) = open(step.site, For::Reading, LOOK)?
+    {
+        vacant::check(&there, step.site)?;
+    }
     step.request.check_expected(live_now.map(|live| &live.fields))?;
     only_ours(step.request, live_now)?;
     let path = path(step)?;

@@ -65,3 +65,31 @@ async fn what_is_not_what_the_manifest_says_is_not_swapped_in() {
     assert!(done.failure().message.contains("orders has 3 rows"), "{:?}", done.failure());
     assert_eq!(world.picture(), now);
 }
+
+/// A file that is nobody's: an empty one gives its place, and any other is refused by the first step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_file_gives_its_place_and_a_full_one_does_not() {
+    let world = World::new();
+    world.migrated(&ONE.to_vec()).await;
+    world.sql("INSERT INTO orders VALUES (1, 10)");
+    let then = world.picture();
+    let id = world.backed_up().await;
+    crate::site::remove(&world.path()).expect("removes");
+    world.sql("CREATE TABLE theirs (n integer)");
+    let theirs = world.picture();
+    let change = world.restore(&id, &ONE.to_vec()).await;
+    let done = world.apply(&change, None).await;
+    assert!(done.failed.is_some(), "it was taken");
+    assert!(done.failure().message.ends_with("holds table `theirs`"), "{:?}", done.failure());
+    assert!(done.requests.is_empty());
+    assert_eq!(world.picture(), theirs);
+    let mut database = world.database();
+    assert!(world.look(&database).await.expect("is read").is_none());
+    database.access.insert("restores".to_owned(), true.into());
+    assert!(world.look(&database).await.is_err());
+
+    world.sql("DROP TABLE theirs; VACUUM");
+    assert!(world.look(&database).await.expect("is read").is_none());
+    world.apply(&change, None).await.well();
+    assert_eq!(world.picture(), then);
+}
