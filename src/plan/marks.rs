@@ -29,8 +29,13 @@ fn whose(question: &Question<'_>, subject: &Subject<'_>, mark: Option<&Mark>) ->
     }
 }
 
+/// The field of a declaration that says itself that something was there before hive came.
+const BEFORE_HIVE: &str = "baseline";
+
 /// Whether what is live and was never recorded may be taken into hive.
 ///
+/// What is nobody's is taken where a person asks for it, or, where hive never touched it, its
+/// declaration does.
 /// An object with this store's own mark is taken without being asked: only its record was lost.
 /// With a lost store `adopt` is enough for an object of this stack and environment; where there is
 /// a record of others, the mark of another store is another hive's, and needs `--take-over`.
@@ -46,6 +51,7 @@ pub(super) fn may_take(
     match (whose, subject.asked) {
         (Whose::Ours, _) | (_, Some(Asked::Adopt { take_over: true })) => Ok(()),
         (Whose::Nobodys, Some(Asked::Adopt { .. })) => Ok(()),
+        (Whose::Nobodys, _) if live.token.is_none() && says_so(subject) => Ok(()),
         (Whose::AnotherStores, Some(Asked::Adopt { .. })) if lost_store => Ok(()),
         (_, Some(Asked::Adopt { .. })) | (Whose::Foreign, _) => {
             Err(PlanError::Foreign { target: target.clone(), owner: owner.unwrap_or_default() })
@@ -55,6 +61,10 @@ pub(super) fn may_take(
             Err(PlanError::Exists { target: target.clone(), identity, owner })
         }
     }
+}
+
+fn says_so(subject: &Subject<'_>) -> bool {
+    subject.desired.is_some_and(|it| it.declared.fields.contains_key(BEFORE_HIVE))
 }
 
 /// Whether what is live and recorded may be changed.

@@ -8,6 +8,7 @@ mod child;
 mod delta;
 mod desk;
 mod dumping;
+mod foreign;
 mod index;
 mod kept;
 mod live;

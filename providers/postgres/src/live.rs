@@ -1,12 +1,13 @@
 //! What is in a database's book, as live objects.
 
-use crate::book::Book;
-use crate::seen;
+use crate::book::{Book, MarkRow};
 use crate::url::Spot;
-use crate::{ENGINE, MIGRATIONS};
+use crate::{ENGINE, MIGRATIONS, foreign, seen};
 use hive_contract::{Fields, Live, Outcome, Status, Value};
 use hive_sql::facts;
+use hive_sql::foreign::{Row, Tool, chain_of, rows_value};
 use hive_sql::history::Applied;
+use hive_sql::list::FOREIGN;
 use std::collections::BTreeMap;
 
 /// What a live object is made of beside the book.
@@ -17,7 +18,7 @@ pub(crate) struct Around<'a> {
     pub(crate) of: &'a Fields,
 }
 
-/// One marked resource; none where it is not marked.
+/// One marked resource; none where it is not marked, and nothing of it was left.
 pub(crate) fn of(kind: &str, identity: &str, book: &Book, around: Around<'_>) -> Option<Live> {
     let history = Some(seen::history_value(&book.history)).filter(|_| kind == MIGRATIONS);
     brief(kind, identity, book, around).map(|mut live| {
@@ -28,19 +29,40 @@ pub(crate) fn of(kind: &str, identity: &str, book: &Book, around: Around<'_>) ->
 
 /// The same without the history, which is as long as it is.
 fn brief(kind: &str, identity: &str, book: &Book, around: Around<'_>) -> Option<Live> {
-    let row = book.mark(identity)?;
+    let row = book.mark(identity);
+    let left = kind == MIGRATIONS && foreign::is_left(around.of, book);
+    if row.is_none() && !left {
+        return None;
+    }
     let mut live = match kind {
         MIGRATIONS => migrations(identity, book),
         _ => database(identity, around),
     };
-    live.mark = row.mark();
-    live.token = Some(row.token());
+    live.mark = row.and_then(MarkRow::mark);
+    live.token = row.map(MarkRow::token);
     Some(live)
+}
+
+/// A list that hive does not hold and whose history another tool has: nobody's.
+pub(crate) fn foreign(identity: &str, tool: Tool, rows: &[Row]) -> Live {
+    let text = |key: &str, text: String| (key.to_owned(), Value::Text(text));
+    let fields = Fields::from([
+        text("head", String::new()),
+        ("count".to_owned(), Value::Int(0)),
+        // So whatever expects what the plan saw expects this history.
+        text("chain", chain_of(tool, rows)),
+        ("drift".to_owned(), Value::Map(Fields::new())),
+        text("objects", facts::drift_text([])),
+        (FOREIGN.to_owned(), rows_value(rows)),
+    ]);
+    let count = hive_sql::words::count(rows.len() as u64, "row");
+    live(identity, fields, BTreeMap::new(), format!("the history of {tool}, {count}"))
 }
 
 /// As a step's outcome: constant in size, however long the history is.
 pub(crate) fn outcome(kind: &str, identity: &str, book: &Book, around: Around<'_>) -> Outcome {
-    let Some(mut live) = brief(kind, identity, book, around) else { return Outcome::nothing() };
+    let marked = book.mark(identity).and_then(|_| brief(kind, identity, book, around));
+    let Some(mut live) = marked else { return Outcome::nothing() };
     live.fields.remove("half");
     Outcome::live(live)
 }

@@ -1,6 +1,6 @@
 //! Declared → this provider's terms. All validation is here.
 
-use crate::{DATABASE, ENGINE, MIGRATIONS};
+use crate::{DATABASE, ENGINE, MIGRATIONS, foreign};
 use hive_contract::{
     Declared, FieldPath, Fields, Invalid, LowerScope, Lowered, Output, OutputRef, Value,
 };
@@ -39,7 +39,7 @@ pub(crate) fn database(declared: &Declared, scope: &LowerScope) -> Result<Lowere
 pub(crate) fn migrations(declared: &Declared, scope: &LowerScope) -> Result<Lowered, Vec<Invalid>> {
     let mut wrong = Vec::new();
     let of = declared.fields.get("of").and_then(Value::as_map);
-    let access = match of {
+    let mut access = match of {
         Some(of) => access(of, "of.", &mut wrong),
         None => {
             wrong.push(Invalid::at("database", "the database that it belongs to is not known"));
@@ -48,6 +48,9 @@ pub(crate) fn migrations(declared: &Declared, scope: &LowerScope) -> Result<Lowe
     };
     let mut material = declared.fields.clone();
     material.remove("of");
+    // A look has to know whether another tool's history says something.
+    let baseline = material.get(foreign::BASELINE);
+    access.extend(baseline.map(|it| (foreign::BASELINE.to_owned(), it.clone())));
     let read = Material::read(Dialect::Postgres, &material);
     let read = match read {
         Ok(read) => Some(read),

@@ -3,17 +3,15 @@
 use crate::DATABASE;
 use crate::book::{self, Book};
 use crate::delta::Delta;
-use crate::desk::{Begun, Desk, Work, outside, text};
-use crate::migrating::{APPLIED, TOOL};
-use crate::quote;
+use crate::desk::{Begun, Desk, Work, outside};
 use crate::session::{ASKING, Session};
 use crate::steps::{GONE, MARK};
 use crate::trouble::{invalid, refused, state, taken};
+use crate::{foreign, live, quote};
 use hive_contract::{Failure, FailureKind, Mark, Outcome, Value};
-use hive_sql::foreign::{Refused, Row, Tool};
+use hive_sql::foreign::rows_value;
 use hive_sql::history::Applied;
-use hive_sql::list::{FILES, RAW, ROWS, migration_of, row_of};
-use hive_sql::{Dialect, FileText, Migrations};
+use hive_sql::list::{FOREIGN, ROWS, row_of};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Takes a database, and makes it first where it may.
@@ -56,10 +54,11 @@ pub(crate) async fn make_database(desk: &Desk<'_>) -> Result<(), Failure> {
 
 /// Sets the mark of this step, and takes over what another tool or a person has applied.
 pub(crate) async fn baseline(desk: &Desk<'_>) -> Result<Outcome, Failure> {
-    let mut work = match begin(desk).await? {
+    let mut work = match desk.begin().await? {
         Begun::Already(outcome) => return Ok(*outcome),
         Begun::Now(work) => work,
     };
+    still_says(desk, &work).await?;
     let identity = &desk.request.identity;
     let kind = desk.kind();
     if let Some(other) =
@@ -79,65 +78,44 @@ pub(crate) async fn baseline(desk: &Desk<'_>) -> Result<Outcome, Failure> {
     set_mark(desk, *work).await
 }
 
+/// Refuses what is not as the plan saw it: also the history that it was made from.
+async fn still_says(desk: &Desk<'_>, work: &Work) -> Result<(), Failure> {
+    let planned = desk.request.operation.payload.get(FOREIGN);
+    let mut live = desk.live(&work.book);
+    if let (Some(planned), None, Some(tool)) = (planned, &live, foreign::tool(desk.of)) {
+        let rows = foreign::read(&work.session, tool).await?;
+        if rows.as_ref().map(|it| rows_value(it)).as_ref() != Some(planned) {
+            let what = format!(
+                "the history of {tool} in {} is not what the plan saw: somebody has migrated since",
+                desk.url.spot
+            );
+            return Err(Failure::new(FailureKind::Moved, what));
+        }
+        live = rows.map(|rows| live::foreign(&desk.request.identity, tool, &rows));
+    }
+    desk.may_touch(live.as_ref())
+}
+
 /// Writes history rows for what is applied already.
 async fn take_over(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
-    let payload = &desk.request.operation.payload;
-    let Some(counted) = payload.get(APPLIED).and_then(Value::as_list) else { return Ok(()) };
-    let mut files = Vec::new();
-    let mut raw = Vec::new();
-    for one in counted {
-        let one = one.as_map().ok_or_else(|| invalid("a file of the baseline is no table"))?;
-        let migration = migration_of(Dialect::Postgres, one.get(FILES))?;
-        files.push(FileText::new(&migration.up.file, &migration.up.text));
-        files.extend(migration.down.script().map(|it| FileText::new(&it.file, &it.text)));
-        raw.push(text(one, RAW)?.to_owned());
-    }
-    let migrations = Migrations::read(Dialect::Postgres, &files)
-        .map_err(|faults| invalid(faults.first().map_or(String::new(), ToString::to_string)))?;
-    let upto = payload.get("version").and_then(Value::as_text);
-    let applied = match payload.get(TOOL).and_then(Value::as_text).and_then(Tool::parse) {
-        Some(tool) => {
-            let rows = foreign(desk, &work.session, tool).await?;
-            tool.baseline(&migrations, &rows, upto)
-        }
-        None => match upto {
-            Some(version) => hive_sql::foreign::declared(&migrations, version),
-            None => return Ok(()),
-        },
-    };
-    let applied = applied.map_err(|it| not_taken(desk, &it))?;
+    let counted = desk.request.operation.payload.get(ROWS).and_then(Value::as_list);
     let schema = work.book.schema.fingerprint().to_owned();
-    for at in applied.files {
-        let mut row = new_row(desk, &migrations.list()[at]);
-        row.raw_checksum.clone_from(&raw[at]);
-        row.baseline = true;
-        row.finished_ms = Some(row.started_ms);
-        (row.applied, row.begun) = (row.total, row.total);
-        row.before.clone_from(&schema);
-        row.after.clone_from(&schema);
+    let now = now_ms();
+    for one in counted.unwrap_or_default() {
+        let row = row_of(one).ok_or_else(|| invalid("the operation's rows make no sense"))?;
+        let row = Applied {
+            started_ms: now,
+            finished_ms: Some(now),
+            apply: desk.request.facts.get("apply").cloned().unwrap_or_default(),
+            token: desk.request.token.as_str().to_owned(),
+            before: schema.clone(),
+            after: schema.clone(),
+            ..row
+        };
         work.session.run("take over the history", &book::history_sql(&row)).await?;
         work.book.put_history(row);
     }
     Ok(())
-}
-
-fn not_taken(desk: &Desk<'_>, why: &Refused) -> Failure {
-    let what = format!("the history in {} cannot be taken over: {why}", desk.url.spot);
-    invalid(what).diagnosis(why.help())
-}
-
-/// The rows that another tool has written, found on the search path of the role.
-async fn foreign(desk: &Desk<'_>, session: &Session, tool: Tool) -> Result<Vec<Row>, Failure> {
-    let doing = "read another tool's history";
-    let found = session.try_rows(doing, tool.query(Dialect::Postgres), ASKING).await?;
-    let rows = found.map_err(|error| match state(&error) {
-        "42P01" => {
-            let what = format!("{} has no table `{}` of {tool}", desk.url.spot, tool.table());
-            invalid(what).diagnosis("name another tool in `baseline`, or `none` with a version")
-        }
-        _ => refused(&desk.url.spot, doing, &error),
-    })?;
-    rows.iter().map(|row| Ok(Row::of_texts(row.said(0)?, row.said(1)?))).collect()
 }
 
 /// A row of the history that this step is about to write.

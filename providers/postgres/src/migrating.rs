@@ -4,18 +4,14 @@
 use crate::seen::Seen;
 use crate::steps::{BASELINE, payload, release};
 use hive_contract::{
-    Change, Expects, Fields, Invalid, Lowered, Operation, Rehearsal, Retry, Value, WayBack,
+    Action, Change, Expects, Fields, Invalid, Lowered, Operation, Rehearsal, Retry, Value, WayBack,
 };
 use hive_sql::history::Mismatch;
 use hive_sql::list::{
-    Compared, FILES, Making, Material, RAW, Tried, begin_title, counted, is_ahead, mismatched,
+    self, Compared, Making, Material, ROWS, Tried, begin_title, counted, is_ahead, mismatched,
+    no_history, not_taken, row_value, taken_over,
 };
 use hive_sql::{Dialect, Migration};
-
-/// Payload of [`BASELINE`]: the files that count as applied, or whose history tells.
-pub(crate) const APPLIED: &str = "applied";
-/// Payload of [`BASELINE`]: another tool.
-pub(crate) const TOOL: &str = "tool";
 
 pub(crate) fn create(
     change: &Change,
@@ -24,16 +20,16 @@ pub(crate) fn create(
 ) -> Vec<Operation> {
     let Some(material) = change.desired.as_ref().and_then(material) else { return Vec::new() };
     let mut steps = vec![baseline(change, of, Some(&material))];
-    let tool = material.baseline.as_ref().and_then(|it| it.tool);
-    let covered = material.declared_baseline().map_or(0, |it| it.files.len());
-    // What another tool has applied is read when its history is taken over, and not before.
-    let seen = Seen::default();
-    let Ok(compared) = Compared::new(material, Vec::new()) else { return Vec::new() };
-    for mut step in operations(&compared, None, &seen, of, covered, rehearsal) {
-        step.notes.extend(tool.map(|it| format!("nothing to do where {it} has applied it")));
-        steps.push(step);
-    }
+    steps.extend(update(change, of, rehearsal));
     steps
+}
+
+/// Takes over what another tool has applied, where the database says so.
+pub(crate) fn take_over(change: &Change, of: &Fields) -> Option<Operation> {
+    let material = material(change.desired.as_ref()?)?;
+    let (live, address) = (change.observed.as_ref()?, &change.target.address);
+    let step = list::take_over(BASELINE, address, &material, live, payload(of))?;
+    Some(step.undone_by(release(change, of, false)))
 }
 
 pub(crate) fn update(
@@ -44,7 +40,7 @@ pub(crate) fn update(
     let before = before_of(change);
     let seen = seen(change, before.as_ref());
     let Some(Ok(compared)) = compared(change, &seen) else { return Vec::new() };
-    operations(&compared, before.as_ref(), &seen, of, 0, rehearsal)
+    operations(&compared, before.as_ref(), &seen, of, rehearsal)
 }
 
 fn operations(
@@ -52,7 +48,6 @@ fn operations(
     before: Option<&Material>,
     seen: &Seen,
     of: &Fields,
-    covered: usize,
     rehearsal: Option<&Rehearsal>,
 ) -> Vec<Operation> {
     let material = &compared.material;
@@ -67,7 +62,6 @@ fn operations(
         drift: &seen.drift,
         sizes: &seen.sizes,
         fresh: compared.is_fresh(),
-        covered,
         payload,
         // A step waits for locks by itself, in the session that it has.
         retry: Retry::NEVER,
@@ -90,42 +84,41 @@ pub(crate) fn seen(change: &Change, before: Option<&Material>) -> Seen {
     change.observed.as_ref().map(|live| Seen::of(live, before)).unwrap_or_default()
 }
 
-/// The files against the history; none where nothing is desired.
+/// The files against the history, behind what counts as applied; none where nothing is desired.
 pub(crate) fn compared(change: &Change, seen: &Seen) -> Option<Result<Compared, Vec<Mismatch>>> {
     let material = material(change.desired.as_ref()?)?;
-    Some(Compared::new(material, seen.rows.clone()))
+    let declared = declared(change, &material);
+    let compared = Compared::behind(material, seen.rows.clone(), change.observed.as_ref());
+    Some(compared.map(|mut compared| {
+        compared.pending.files.retain(|at| *at >= declared);
+        compared
+    }))
 }
 
-/// Takes the history for hive, with what counts as applied.
+/// How many files count as applied because the stack says so, and no tool.
+fn declared(change: &Change, material: &Material) -> usize {
+    let begins = change.action == Action::Create && !has_tool(material);
+    let declared = material.declared_baseline().filter(|_| begins);
+    declared.map_or(0, |it| it.files.len())
+}
+
+fn has_tool(material: &Material) -> bool {
+    material.baseline.as_ref().is_some_and(|it| it.tool.is_some())
+}
+
+/// Takes the history for hive, with what the stack says is applied.
 pub(crate) fn baseline(change: &Change, of: &Fields, material: Option<&Material>) -> Operation {
     let mut payload = payload(of);
-    let declared = material.and_then(|it| it.baseline.as_ref());
-    let upto = declared.and_then(|it| it.version.as_deref());
+    let begins = material.and_then(|it| it.baseline.as_ref());
+    let upto = begins.and_then(|it| it.version.as_deref());
     let mut notes = Vec::new();
-    if let Some(material) = material
-        && let Some(declared) = &material.baseline
-    {
-        let all = material.migrations.list().iter();
-        let taken: Vec<&Migration> = match material.declared_baseline() {
-            Some(known) => all.take(known.files.len()).collect(),
-            None => all.collect(),
-        };
-        let files = taken.iter().map(|it| {
-            let raw = Value::text(&it.up.raw_checksum);
-            Value::Map(Fields::from([(FILES.to_owned(), it.files_value()), (RAW.to_owned(), raw)]))
-        });
-        payload.insert(APPLIED.to_owned(), Value::List(files.collect()));
-        if let Some(tool) = declared.tool {
-            payload.insert(TOOL.to_owned(), Value::text(tool.as_str()));
-        }
-        if let Some(version) = &declared.version {
-            payload.insert("version".to_owned(), Value::text(version));
-            notes.push(counted(taken.len()));
-        } else if declared.tool.is_none() {
-            payload.remove(APPLIED);
-        }
+    if let (Some(material), Some(_)) = (material, upto) {
+        let taken = &material.migrations.list()[..declared(change, material)];
+        let rows = taken.iter().map(row_value).collect();
+        payload.insert(ROWS.to_owned(), Value::List(rows));
+        notes.push(counted(taken.len()));
     }
-    let title = begin_title(&change.target.address, declared, upto);
+    let title = begin_title(&change.target.address, begins, upto);
     let mut step = Operation::new(BASELINE, title, Expects::Absent, payload);
     step.notes = notes;
     step.undone_by(release(change, of, true))
@@ -135,16 +128,21 @@ pub(crate) fn baseline(change: &Change, of: &Fields, material: Option<&Material>
 pub(crate) fn objections(change: &Change) -> Vec<Invalid> {
     let before = before_of(change);
     let seen = seen(change, before.as_ref());
-    match compared(change, &seen) {
-        None => Vec::new(),
-        Some(Err(mismatches)) => mismatched(&mismatches),
-        Some(Ok(compared)) => {
-            let fresh = compared.is_fresh();
-            let list = &compared.material.migrations;
-            let ahead = change.desired.as_ref().is_some_and(|it| is_ahead(it, list));
-            hive_sql::list::objections(&compared, before.as_ref(), fresh, ahead)
-        }
+    let compared = match compared(change, &seen) {
+        None => return Vec::new(),
+        Some(Err(mismatches)) => return mismatched(&mismatches),
+        Some(Ok(compared)) => compared,
+    };
+    let tool = compared.material.baseline.as_ref().and_then(|it| it.tool);
+    if let Some(tool) = tool.filter(|_| change.action == Action::Create) {
+        return vec![no_history(tool)];
     }
+    if let Some(Err(refused)) = taken_over(&compared.material, change.observed.as_ref()) {
+        return vec![not_taken(&refused)];
+    }
+    let list = &compared.material.migrations;
+    let ahead = change.desired.as_ref().is_some_and(|it| is_ahead(it, list));
+    list::objections(&compared, before.as_ref(), compared.is_fresh(), ahead)
 }
 
 /// Which ways lead back from a change.
@@ -153,5 +151,5 @@ pub(crate) fn ways_back(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<W
     let Some(Ok(compared)) = compared(change, &seen) else { return Vec::new() };
     let files: Vec<&Migration> = compared.pending().collect();
     let tried = Tried::of(rehearsal);
-    hive_sql::list::ways_back(&compared.material, &files, &tried, &change.related)
+    list::ways_back(&compared.material, &files, &tried, &change.related)
 }

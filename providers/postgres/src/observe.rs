@@ -8,12 +8,13 @@ use crate::seen::sizes_value;
 use crate::session::{ASKING, READER, Session};
 use crate::trouble::{refused, state, taken};
 use crate::url::Url;
-use crate::{Base, DATABASE, MIGRATIONS, backup, names, quote, restore, vacant};
+use crate::{Base, DATABASE, MIGRATIONS, backup, foreign, names, quote, restore, vacant};
 use hive_contract::lowered::RESTORES;
 use hive_contract::{
     Ask, AskOne, Facts, Failure, FailureKind, Fields, Live, Observation, Observed, Secrets,
     StackMark, Target, Value,
 };
+use hive_sql::foreign::Row;
 use std::collections::BTreeMap;
 use tokio::task::JoinSet;
 
@@ -72,7 +73,7 @@ pub(crate) fn of_access(access: &Fields) -> &Fields {
 
 async fn look(group: Group, marked: Option<StackMark>) -> Answer {
     match read(&group).await {
-        Ok(Some(found)) => answer(&group, &found, marked.as_ref()),
+        Ok(Some(found)) => answer(&group, found, marked.as_ref()),
         Ok(None) => {
             let absent = |one: &AskOne| (one.target.clone(), Ok(Observed::Absent));
             (group.parts.iter().map(absent).collect(), Vec::new())
@@ -84,38 +85,46 @@ async fn look(group: Group, marked: Option<StackMark>) -> Answer {
     }
 }
 
-fn answer(group: &Group, found: &Found, marked: Option<&StackMark>) -> Answer {
-    let Found { book, sizes, in_the_way, beside } = found;
-    let around = Around { spot: &group.url.spot, of: &group.of };
-    let see = |kind: &str, identity: &str| {
-        let mut live = live::of(kind, identity, book, around)?;
+fn answer(group: &Group, found: Found, marked: Option<&StackMark>) -> Answer {
+    let Found { book, sizes, in_the_way, beside, mut foreign } = found;
+    let weighed = |kind: &str, mut live: Live| {
         if kind == MIGRATIONS {
             live.outputs.insert("sizes".to_owned(), sizes.clone());
         }
-        Some(live)
+        live
+    };
+    let see = |kind: &str, identity: &str, of: &Fields| {
+        let around = Around { spot: &group.url.spot, of };
+        live::of(kind, identity, &book, around).map(|live| weighed(kind, live))
     };
     let parts = group.parts.iter().map(|one| {
         let kind = kind_of(&one.identity);
-        let seen = match (see(kind, &one.identity), in_the_way) {
-            (None, Some(failure)) if kind == DATABASE => Err(failure.clone()),
-            (None, _) => Ok(Observed::Absent),
-            (Some(mut live), _) => {
+        let live = match foreign.remove(&one.target) {
+            Some(found) => found.map(|it| it.map(|live| weighed(MIGRATIONS, live))),
+            None => Ok(see(kind, &one.identity, of_access(&one.access))),
+        };
+        let seen = match (live, &in_the_way) {
+            (Err(failure), _) => Err(failure),
+            (Ok(None), Some(failure)) if kind == DATABASE => Err(failure.clone()),
+            (Ok(None), _) => Ok(Observed::Absent),
+            (Ok(Some(mut live)), _) => {
                 if kind == DATABASE {
-                    live.status.summary.push_str(beside);
+                    live.status.summary.push_str(&beside);
                 }
                 Ok(Observed::Present(live))
             }
         };
         (one.target.clone(), seen)
     });
+    let parts = parts.collect();
     let ours = book.marks.iter().filter(|row| {
         let mark = row.mark();
         marked.zip(mark.as_ref()).is_some_and(|(asked, mark)| {
             (&asked.stack, &asked.environment) == (&mark.owner.stack, &mark.owner.environment)
         })
     });
-    let ours = ours.filter_map(|row| see(&row.kind, &row.identity));
-    (parts.collect(), ours.collect())
+    let ours = ours.filter_map(|row| see(&row.kind, &row.identity, &group.of));
+    (parts, ours.collect())
 }
 
 /// What one database holds.
@@ -126,6 +135,8 @@ struct Found {
     in_the_way: Option<Failure>,
     /// What restores have kept beside it, in words.
     beside: String,
+    /// By list that hive does not hold: what another tool's history makes of it.
+    foreign: BTreeMap<Target, Result<Option<Live>, Failure>>,
 }
 
 /// What is in the database; none where there is no such database and hive may make it.
@@ -148,7 +159,18 @@ async fn read(group: &Group) -> Result<Option<Found>, Failure> {
         Some(_) => kept_beside(&session, &group.url).await,
         None => String::new(),
     };
-    Ok(Some(Found { book, sizes: sizes_value(&sizes), in_the_way, beside }))
+    let mut found = BTreeMap::new();
+    for one in group.parts.iter().filter(|it| kind_of(&it.identity) == MIGRATIONS) {
+        let of = of_access(&one.access);
+        let held = book.mark(&one.identity).is_some() || foreign::is_left(of, &book);
+        if let Some(tool) = foreign::tool(of).filter(|_| !held) {
+            let rows = foreign::read(&session, tool).await;
+            let live = |rows: Vec<Row>| live::foreign(&one.identity, tool, &rows);
+            found.insert(one.target.clone(), rows.map(|it| it.map(live)));
+        }
+    }
+    let sizes = sizes_value(&sizes);
+    Ok(Some(Found { book, sizes, in_the_way, beside, foreign: found }))
 }
 
 /// Whether what is asked for brings its data back.

@@ -47,21 +47,10 @@ pub(crate) fn can(change: &Change) -> bool {
 fn pending(change: &Change) -> Vec<Migration> {
     let seen = seen(change, before_of(change).as_ref());
     let Some(Ok(compared)) = compared(change, &seen) else { return Vec::new() };
-    let material = &compared.material;
-    // What another tool has applied is read when its history is taken over, and not before.
-    let foreign = material.baseline.as_ref().is_some_and(|it| it.tool.is_some());
-    if foreign && change.action == Action::Create && material.declared_baseline().is_none() {
-        return Vec::new();
+    match compared.pending.half {
+        Some(_) => Vec::new(),
+        None => compared.pending().cloned().collect(),
     }
-    let skip = match change.action {
-        Action::Create => material.declared_baseline().map_or(0, |it| it.files.len()),
-        _ => 0,
-    };
-    if compared.pending.half.is_some() {
-        return Vec::new();
-    }
-    let files = compared.pending.files.iter().filter(|at| **at >= skip);
-    files.filter_map(|at| material.migrations.list().get(*at).cloned()).collect()
 }
 
 pub(crate) async fn rehearse(

@@ -54,8 +54,10 @@ fn migrations(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Operation> 
             vec![release(change, &of, true).undone_by(again)]
         }
         Action::Adopt => {
-            let mut steps = vec![adopt(change, &of)];
-            if !change.differences.is_empty() {
+            let taken = migrating::take_over(change, &of);
+            let goes_on = taken.is_some() || !change.differences.is_empty();
+            let mut steps = vec![taken.unwrap_or_else(|| adopt(change, &of))];
+            if goes_on {
                 steps.extend(migrating::update(change, &of, rehearsal));
             }
             steps

@@ -1,7 +1,8 @@
 //! The history of another tool, taken over as a baseline.
 
 use crate::dialect::Dialect;
-use crate::migrations::Migrations;
+use crate::migrations::{Migrations, chain};
+use hive_contract::Value;
 use std::fmt;
 
 /// A tool whose history hive reads.
@@ -31,6 +32,32 @@ impl Row {
     pub fn of_texts(version: &str, dirty: &str) -> Self {
         Self { version: version.to_owned(), dirty: dirty != "0" }
     }
+
+    fn state(&self) -> &'static str {
+        if self.dirty { "dirty" } else { "applied" }
+    }
+
+    fn of_value(value: &Value) -> Option<Self> {
+        let (state, version) = value.as_text()?.split_once(' ')?;
+        Some(Self { version: version.to_owned(), dirty: state == "dirty" })
+    }
+}
+
+/// A history as a field of a live list and of a step: `applied 20240101`, a line each.
+pub fn rows_value(rows: &[Row]) -> Value {
+    let line = |row: &Row| Value::Text(format!("{} {}", row.state(), row.version));
+    Value::List(rows.iter().map(line).collect())
+}
+
+/// [`rows_value`] read again.
+pub fn rows_of(value: &Value) -> Option<Vec<Row>> {
+    value.as_list()?.iter().map(Row::of_value).collect()
+}
+
+/// The running hash over a tool's history: another where a row is added, gone or of another state.
+pub fn chain_of(tool: Tool, rows: &[Row]) -> String {
+    let first = std::iter::once((tool.as_str(), tool.table()));
+    chain(first.chain(rows.iter().map(|row| (row.version.as_str(), row.state()))))
 }
 
 /// What hive takes over.
@@ -38,6 +65,8 @@ impl Row {
 pub struct Baseline {
     /// The files that count as applied, as indexes into the list: the first so many of it.
     pub files: Vec<usize>,
+    /// For each of them the version that the tool says; none where it was declared.
+    pub said: Vec<String>,
 }
 
 /// Why a history cannot be taken over.
@@ -180,9 +209,13 @@ impl Tool {
         match self {
             // It holds one version, and everything before it is applied.
             Self::GolangMigrate => match rows.first() {
-                Some(row) => upto_of(migrations, &row.version)
-                    .ok_or_else(|| Refused::NoFile { versions: vec![row.version.clone()] }),
-                None => Ok(Baseline { files: Vec::new() }),
+                Some(row) => match upto_of(migrations, &row.version) {
+                    Some(upto) => {
+                        Ok(Baseline { said: vec![row.version.clone(); upto.files.len()], ..upto })
+                    }
+                    None => Err(Refused::NoFile { versions: vec![row.version.clone()] }),
+                },
+                None => Ok(Baseline::default()),
             },
             Self::Sqlx | Self::Flyway | Self::Django => self.each(migrations, rows),
         }
@@ -193,7 +226,7 @@ impl Tool {
         let mut without = Vec::new();
         for row in rows {
             match self.file(migrations, &row.version) {
-                Some(index) => files.push(index),
+                Some(index) => files.push((index, row.version.clone())),
                 None => without.push(row.version.clone()),
             }
         }
@@ -201,7 +234,8 @@ impl Tool {
             return Err(Refused::NoFile { versions: without });
         }
         files.sort_unstable();
-        files.dedup();
+        files.dedup_by_key(|(index, _)| *index);
+        let (files, said): (Vec<usize>, Vec<String>) = files.into_iter().unzip();
         let list = migrations.list();
         let gap = files.iter().enumerate().find(|(at, index)| at < *index);
         match gap {
@@ -209,7 +243,7 @@ impl Tool {
                 file: list[at].up.file.clone(),
                 newer: list[*index].up.file.clone(),
             }),
-            None => Ok(Baseline { files }),
+            None => Ok(Baseline { files, said }),
         }
     }
 
@@ -248,7 +282,7 @@ fn upto_of(migrations: &Migrations, version: &str) -> Option<Baseline> {
     let list = migrations.list();
     let number = plain_number(version);
     let at = list.iter().position(|one| Some(one.number) == number || one.name == version)?;
-    Some(Baseline { files: (0..=at).collect() })
+    Some(Baseline { files: (0..=at).collect(), said: Vec::new() })
 }
 
 /// `7`, `0007` and Flyway's `7.0` are the same number.

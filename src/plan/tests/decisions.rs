@@ -5,8 +5,10 @@ use super::world::{
     stack,
 };
 use crate::plan::{Asked, Command, Expected, PlanError, Read, Scope, SecretSeen};
+use hive_contract::mark::Way;
 use hive_contract::{
-    Action, FieldPath, Fields, Ignore, Mark, OutputRef, Reason, SecretRef, StackMark, Target, Value,
+    Action, FieldPath, Fields, Fingerprint, Ignore, Live, Mark, OutputRef, Reason, SecretRef,
+    StackMark, Target, Token, Value,
 };
 use std::collections::BTreeMap;
 
@@ -232,6 +234,31 @@ fn an_unrecorded_object_is_nobodys_until_it_is_adopted() {
         .expect("taken over");
     world.play(&plan, Play::On);
     assert!(world.plan(&resources).is_empty());
+}
+
+#[test]
+fn what_a_declaration_says_was_there_before_is_taken_where_hive_never_touched_it() {
+    let mut world = World::new();
+    let resources = stack([declared("thing.a", r#"{"text":"x","baseline":"y"}"#)]);
+    let fields = Fields::from([("text".to_owned(), "y".into())]);
+    let key = (HERE.to_owned(), "dev/thing.a".to_owned());
+    let there = live("dev/thing.a", fields.clone(), None);
+    world.objects.insert(key.clone(), there.clone());
+    let plan = world.plan(&resources);
+    assert_eq!(plan.changes[0].action, Action::Adopt);
+    // What a person has let go is nobody's again, and not what was there before.
+    let token = Token::new(&Fingerprint::of("x"), "x", 0, Way::There, 1);
+    world.objects.insert(key.clone(), Live { token: Some(token), ..there });
+    let refused = world.plan_of(&resources, |_| {}).expect_err("refused");
+    assert!(matches!(&refused[..], [PlanError::Exists { owner: None, .. }]), "{refused:?}");
+    // Somebody else's is theirs.
+    let foreign = Mark {
+        owner: StackMark { stack: "other".to_owned(), ..world.owner() },
+        address: a("thing.a"),
+    };
+    world.objects.insert(key, live("dev/thing.a", fields, Some(foreign)));
+    let refused = world.plan_of(&resources, |_| {}).expect_err("refused");
+    assert!(matches!(&refused[..], [PlanError::Foreign { .. }]), "{refused:?}");
 }
 
 #[test]

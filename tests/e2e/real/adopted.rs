@@ -42,6 +42,19 @@ fn a_history_of_golang_migrate_is_adopted_without_a_change() {
     server.psql(&database, "INSERT INTO users VALUES (1, 'one', 'one@example.invalid')");
     let (schema, rows) = (server.schema(&database), server.rows(&database));
 
+    // A plan says what it was made of, and refuses what is not whole.
+    let plan = lab.expect(2, &["plan", "--exit-code"]);
+    plan.says("take over what golang-migrate has applied, up to 0003_view");
+    plan.says("0001_users: golang-migrate says 3");
+    server.psql(&database, "UPDATE schema_migrations SET dirty = true");
+    lab.expect(1, &["plan"]).says("version 3 did not end well").says("repair it with that tool");
+    server.psql(&database, "UPDATE schema_migrations SET version = 7, dirty = false");
+    lab.expect(1, &["plan"]).says("applied, and no file here: 7");
+    server.psql(&database, "ALTER TABLE schema_migrations RENAME TO elsewhere");
+    lab.expect(1, &["plan"]).says("no table `schema_migrations` is found");
+    server.psql(&database, "ALTER TABLE elsewhere RENAME TO schema_migrations");
+    server.psql(&database, "UPDATE schema_migrations SET version = 3");
+
     lab.expect(0, &["apply", "-y"]);
     assert_eq!((server.schema(&database), server.rows(&database)), (schema, rows));
     lab.expect(0, &["plan", "--exit-code"]);

@@ -1,4 +1,4 @@
-//! Files: applied, refused, half applied and gone on with, taken back, taken over.
+//! Files: applied, refused, half applied and gone on with, taken back.
 
 use crate::lab::{Lab, migrations, one, target};
 use hive_contract::{Action, Ask, Expects, FailureKind, Lowered, Phase, Reversible, Undo, Value};
@@ -291,38 +291,6 @@ async fn a_comment_in_an_applied_file_is_taken_as_it_is() {
     let change = lab.change(Action::Update, Some(&edited), Some(&next)).await;
     let wrong = format!("{:?}", lab.provider().objections(&change));
     assert!(wrong.contains("`0001_orders.up.sql` is applied and was edited"), "{wrong}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_history_of_another_tool_is_taken_over_as_it_is() {
-    let lab = Lab::new(Server::shared());
-    lab.psql(
-        "CREATE TABLE orders (id int PRIMARY KEY, note text); \
-         CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL); \
-         INSERT INTO schema_migrations VALUES (1, false); GRANT ALL ON schema_migrations TO hiver; \
-         ALTER TABLE orders OWNER TO hiver",
-    );
-    let tool = hive_contract::Fields::from([("tool".to_owned(), Value::text("golang-migrate"))]);
-    let more = [("baseline", Value::Map(tool))];
-    let files = [ONE[0], ONE[1], TWO[0], TWO[1]];
-    let desired = lab.lower(&migrations(&lab.of(), &files, &more));
-    let before = lab.psql("SELECT oid, relfilenode FROM pg_class WHERE relname = 'orders'");
-    lab.apply(Action::Create, &desired, None).await.expect("takes over");
-    assert_eq!(lab.psql("SELECT oid, relfilenode FROM pg_class WHERE relname = 'orders'"), before);
-    let rows = "SELECT name, baseline FROM hive.migrations ORDER BY number";
-    assert_eq!(lab.psql(rows), "0001_orders|t\n0002_status|f");
-    assert_eq!(lab.psql("SELECT * FROM schema_migrations"), "1|f");
-
-    let dirty = Lab::new(Server::shared());
-    dirty.psql(
-        "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL); \
-         INSERT INTO schema_migrations VALUES (1, true); GRANT ALL ON schema_migrations TO hiver",
-    );
-    let tool = hive_contract::Fields::from([("tool".to_owned(), Value::text("golang-migrate"))]);
-    let desired = dirty.lower(&migrations(&dirty.of(), &files, &[("baseline", Value::Map(tool))]));
-    let failure = dirty.apply(Action::Create, &desired, None).await.expect_err("is refused");
-    assert!(failure.message.contains("did not end well"), "{failure}");
-    assert_eq!(dirty.psql("SELECT to_regclass('hive.marks') IS NULL"), "t");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -258,6 +258,12 @@ impl<'a> Lab<'a> {
         self.run(desired, self.steps(&change, None)).await
     }
 
+    /// Plans and performs what takes a resource away.
+    pub(crate) async fn take_away(&self, before: &Lowered) -> Result<(), Failure> {
+        let change = self.change(Action::Delete, None, Some(before)).await;
+        self.run(before, self.steps(&change, None)).await
+    }
+
     pub(crate) fn hear(&self, what: &str) {
         self.said.lock().expect("is not poisoned").push(what.to_owned());
     }

@@ -1,6 +1,7 @@
 //! PostgreSQL itself: a server of our own, and a witness that asks it with `psql` alone.
 
 mod backups;
+mod baselines;
 mod conforms;
 mod crashes;
 mod failures;

@@ -44,8 +44,6 @@ pub struct Making<'a> {
     pub sizes: &'a Sizes,
     /// Whether nobody runs on any of it yet.
     pub fresh: bool,
-    /// How many of the files something else has applied.
-    pub covered: usize,
     /// What the engine adds to each payload: how its database is reached, and how it waits.
     pub payload: Fields,
     /// How hive itself tries again.
@@ -62,7 +60,7 @@ impl Making<'_> {
         steps.extend(self.half_back());
         let (early, late) = self.downs();
         steps.extend(early);
-        steps.extend(self.compared.pending().skip(self.covered).map(|it| self.apply(it)));
+        steps.extend(self.compared.pending().map(|it| self.apply(it)));
         steps.extend(late);
         steps
     }

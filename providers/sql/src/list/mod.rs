@@ -12,6 +12,7 @@ mod material;
 mod notes;
 mod objections;
 mod rows;
+mod taken;
 mod tried;
 mod ways;
 
@@ -22,5 +23,6 @@ pub use making::{ACCEPT, BACKUP, DOWN, FILES, MIGRATE, Making, RAW, RESUME, ROWS
 pub use material::{DeclaredBaseline, Material, NONE, migration_of};
 pub use objections::{mismatched, objections};
 pub use rows::{row_of, row_value};
+pub use taken::{FOREIGN, foreign_of, no_history, not_taken, take_over, taken_over};
 pub use tried::{Tried, TriedFile};
 pub use ways::ways_back;

@@ -105,7 +105,6 @@ impl Case {
             drift: &self.drift,
             sizes: &Sizes::default(),
             fresh: compared.is_fresh(),
-            covered: 0,
             payload: Fields::from([("of".to_owned(), Value::text("there"))]),
             retry: Retry::NEVER,
         };

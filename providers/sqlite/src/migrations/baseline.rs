@@ -1,15 +1,15 @@
 //! What is taken as it is: another tool's history, and what was changed by hand.
 
-use super::look::{FOREIGN, foreign};
+use super::look::foreign;
 use super::up::touch;
 use super::{ROWS, list_of, moved};
 use crate::held::Held;
 use crate::session::{Step, only_ours};
 use crate::work::now_ms;
 use hive_contract::{Failure, FailureKind, Outcome, Value};
-use hive_sql::foreign::{Row, Tool};
+use hive_sql::foreign::{Tool, rows_value};
 use hive_sql::history::Applied;
-use hive_sql::list::{NONE, row_of};
+use hive_sql::list::{FOREIGN, NONE, row_of};
 
 /// Counts files as applied that another tool, or a person, has run.
 ///
@@ -50,10 +50,7 @@ fn still_says(step: &Step<'_>, held: &Held) -> Result<(), Failure> {
     let known = Tool::parse(tool);
     let known = known.ok_or_else(|| moved(format!("hive knows no history of `{tool}`")))?;
     let found = foreign(&held.connection, known).map_err(|error| step.trouble("read", &error))?;
-    let words = |row: Row| {
-        Value::Text(format!("{} {}", if row.dirty { "dirty" } else { "applied" }, row.version))
-    };
-    let found = found.map(|rows| Value::List(rows.into_iter().map(words).collect()));
+    let found = found.map(|rows| rows_value(&rows));
     if found.as_ref() == payload.get(FOREIGN) {
         return Ok(());
     }

@@ -24,7 +24,7 @@ pub(crate) fn before_of(change: &Change) -> Option<Material> {
 pub(crate) fn compared(change: &Change) -> Option<Result<Compared, Vec<Mismatch>>> {
     let material = material(change.desired.as_ref()?)?;
     let rows = rows(change.observed.as_ref(), &material.migrations);
-    Some(Compared::new(material, rows))
+    Some(Compared::behind(material, rows, change.observed.as_ref()))
 }
 
 /// Whether nobody runs on any of it yet. A new list takes nothing over: what another tool has

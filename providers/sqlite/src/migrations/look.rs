@@ -6,9 +6,9 @@ use crate::held::Held;
 use crate::look::{marked, unreadable};
 use crate::site::Site;
 use hive_contract::{Failure, Fields, Live, Observed, Status, Value};
-use hive_sql::foreign::{Row, Tool};
+use hive_sql::foreign::{Row, Tool, rows_value};
 use hive_sql::history::Applied;
-use hive_sql::list::NONE;
+use hive_sql::list::{FOREIGN, NONE};
 use hive_sql::migrations::chain;
 use hive_sql::{Dialect, words};
 use rusqlite::Connection;
@@ -19,8 +19,6 @@ use std::collections::BTreeMap;
 pub(crate) const HISTORY: &str = "history";
 /// The unmanaged field of a file that ran without a transaction and did not end.
 pub(crate) const HALF: &str = "half";
-/// The unmanaged field of another tool's history.
-pub(crate) const FOREIGN: &str = "foreign";
 /// How many digits of a statement's hash stand in [`HISTORY`].
 pub(crate) const DIGITS: usize = 8;
 
@@ -142,11 +140,8 @@ fn unmarked(
         None => None,
     };
     let Some(rows) = rows else { return Ok(Observed::Absent) };
-    let words = |row: &Row| {
-        Value::Text(format!("{} {}", if row.dirty { "dirty" } else { "applied" }, row.version))
-    };
     let mut fields = fields("", 0, String::new(), Fields::new());
-    fields.insert(FOREIGN.to_owned(), Value::List(rows.iter().map(words).collect()));
+    fields.insert(FOREIGN.to_owned(), rows_value(&rows));
     Ok(Observed::Present(Live {
         identity: identity.to_owned(),
         fields,
@@ -178,14 +173,4 @@ pub(crate) fn foreign(connection: &Connection, tool: Tool) -> rusqlite::Result<O
         Ok(Row::of_texts(&version, &dirty))
     })?;
     rows.collect::<rusqlite::Result<_>>().map(Some)
-}
-
-/// What [`FOREIGN`] holds.
-pub(crate) fn foreign_of(live: &Live) -> Option<Vec<Row>> {
-    let list = live.fields.get(FOREIGN)?.as_list()?;
-    let row = |value: &Value| {
-        let (state, version) = value.as_text()?.split_once(' ')?;
-        Some(Row { version: version.to_owned(), dirty: state == "dirty" })
-    };
-    list.iter().map(row).collect()
 }

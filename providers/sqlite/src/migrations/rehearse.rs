@@ -3,7 +3,6 @@
 use super::compare::compared;
 use super::effect::{one, run};
 use super::list_of;
-use super::objections::baseline;
 use super::stepwise::stands_alone;
 use crate::copy::copy;
 use crate::database::steps::of;
@@ -15,7 +14,7 @@ use crate::trouble::trouble;
 use crate::work::Lent;
 use hive_contract::{Action, Change, Event, Failure, FailureKind, Rehearsal};
 use hive_sql::facts::changes;
-use hive_sql::list::{Material, Tried, TriedFile};
+use hive_sql::list::{Tried, TriedFile};
 use hive_sql::{Down, Migration, Script, words};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,8 +37,7 @@ pub(crate) fn rehearse(folder: &Path, change: &Change, lent: &Lent) -> Result<Re
     let of = of(change).ok_or_else(nothing)?;
     let site = Site::of_access(folder, &of)?;
     let compared = compared(change).and_then(Result::ok).ok_or_else(nothing)?;
-    let covered = covered(change, &compared.material);
-    let files: Vec<&Migration> = compared.pending().skip(covered).collect();
+    let files: Vec<&Migration> = compared.pending().collect();
     let list = list_of(&change.identity);
     let tried = |copy| Rehearsing { site: &site, held: Held::alone(copy), list, lent }.all(&files);
     let begun = Instant::now();
@@ -83,13 +81,6 @@ fn rehearsal(tried: &Tried, copied: Duration, size: u64) -> Rehearsal {
         facts.insert("not proven".to_owned(), unproven.join("; "));
     }
     Rehearsal { facts, fields: tried.fields() }
-}
-
-/// How many of the files another tool has applied.
-fn covered(change: &Change, material: &Material) -> usize {
-    let live = change.observed.as_ref().filter(|_| change.action == Action::Adopt);
-    let taken = live.and_then(|live| baseline(material, live)).and_then(Result::ok);
-    taken.map_or(0, |it| it.files.len())
 }
 
 struct Rehearsing<'a> {

@@ -1,16 +1,13 @@
 //! The operations of one change of a list: what is the same on every engine is
 //! [`hive_sql::list`]'s, and what is here is how a history begins.
 
+use super::BASELINE;
 use super::compare::{before_of, compared, drift, is_fresh};
-use super::look::FOREIGN;
-use super::objections::baseline;
-use super::{BASELINE, ROWS};
 use crate::database::steps::{adopt, of, release};
 use crate::database::{OF, steps as marks};
-use hive_contract::{Action, Change, Expects, Fields, Operation, Rehearsal, Retry, Value};
-use hive_sql::Migration;
+use hive_contract::{Action, Change, Fields, Operation, Rehearsal, Retry, Value};
 use hive_sql::lint::Sizes;
-use hive_sql::list::{Making, Material, Tried, begin_title, counted, row_value};
+use hive_sql::list::{Making, Material, Tried, begin_title};
 
 pub(crate) fn steps(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Operation> {
     let Some(of) = of(change) else { return Vec::new() };
@@ -21,7 +18,7 @@ pub(crate) fn steps(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Opera
     }
     // What does not go together is an objection, and nothing is planned.
     let Some(Ok(compared)) = compared(change) else { return Vec::new() };
-    let (mut steps, covered) = begun(change, &of, &compared.material);
+    let mut steps = begun(change, &of, &compared.material);
     let (before, tried, drift) = (before_of(change), Tried::of(rehearsal), drift(change));
     let making = Making {
         compared: &compared,
@@ -30,7 +27,6 @@ pub(crate) fn steps(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Opera
         drift: &drift,
         sizes: &Sizes::default(),
         fresh: is_fresh(change, &compared),
-        covered,
         payload: payload(&of, &compared.material),
         retry: Retry { attempts: compared.material.retries + 1, first_ms: 500 },
     };
@@ -46,39 +42,29 @@ fn payload(of: &Fields, material: &Material) -> Fields {
     ])
 }
 
-/// How the history becomes hive's, and how many files something else has applied.
-fn begun(change: &Change, of: &Fields, material: &Material) -> (Vec<Operation>, usize) {
+/// How the history becomes hive's.
+fn begun(change: &Change, of: &Fields, material: &Material) -> Vec<Operation> {
     match change.action {
         Action::Create => {
             let title = begin_title(&change.target.address, None, None);
             let named = |step| Operation { title: title.clone(), ..step };
-            (marks::steps(change).into_iter().map(named).collect(), 0)
+            marks::steps(change).into_iter().map(named).collect()
         }
-        Action::Adopt => match take_over(change, of, material) {
-            Some((step, files)) => (vec![step], files),
-            None => (vec![adopt(change, of)], 0),
-        },
-        _ => (Vec::new(), 0),
+        Action::Adopt => {
+            vec![take_over(change, of, material).unwrap_or_else(|| adopt(change, of))]
+        }
+        _ => Vec::new(),
     }
 }
 
-/// Another tool's history, and how many files it covers.
-fn take_over(change: &Change, of: &Fields, material: &Material) -> Option<(Operation, usize)> {
+/// Another tool's history.
+fn take_over(change: &Change, of: &Fields, material: &Material) -> Option<Operation> {
     let live = change.observed.as_ref()?;
-    let files = baseline(material, live)?.ok()?.files;
     let access = &change.desired.as_ref()?.access;
-    let covered: Vec<&Migration> =
-        files.iter().filter_map(|at| material.migrations.list().get(*at)).collect();
     let mut payload = payload(of, material);
-    payload.extend([
-        (ROWS.to_owned(), Value::List(covered.iter().map(|it| row_value(it)).collect())),
-        ("baseline".to_owned(), access.get("baseline")?.clone()),
-        (FOREIGN.to_owned(), live.fields.get(FOREIGN)?.clone()),
-    ]);
-    let upto = covered.last().map(|it| it.name.as_str());
-    let title = begin_title(&change.target.address, material.baseline.as_ref(), upto);
-    let mut step = Operation::new(BASELINE, title, Expects::Content, payload);
+    payload.insert("baseline".to_owned(), access.get("baseline")?.clone());
+    let address = &change.target.address;
+    let mut step = hive_sql::list::take_over(BASELINE, address, material, live, payload)?;
     step.retry = Retry { attempts: material.retries + 1, first_ms: 500 };
-    step.notes = vec![counted(covered.len()), live.status.summary.clone()];
-    Some((step.undone_by(release(of, false)), covered.len()))
+    Some(step.undone_by(release(of, false)))
 }
