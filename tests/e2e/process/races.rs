@@ -35,7 +35,7 @@ fn a_hundred_racing_applies_run_one_at_a_time() {
 #[test]
 fn a_stopped_holder_has_no_effect_after_the_takeover() {
     let slow = shop("a").replace("START_LOG", "SLOW_MS = \"300\", START_LOG")
-        + "\n[state]\nlease = \"2s\"\n";
+        + "\n[state]\nlease = \"6s\"\n";
     let lab = Lab::new(&slow);
     let holder = lab.spawn(&["apply", "-y"]);
     // Stopped once its first Begin is durable: somewhere between it and the effect's end.
