@@ -29,9 +29,6 @@ fn whose(question: &Question<'_>, subject: &Subject<'_>, mark: Option<&Mark>) ->
     }
 }
 
-/// The field of a declaration that says itself that something was there before hive came.
-const BEFORE_HIVE: &str = "baseline";
-
 /// Whether what is live and was never recorded may be taken into hive.
 ///
 /// What is nobody's is taken where a person asks for it, or, where hive never touched it, its
@@ -51,7 +48,7 @@ pub(super) fn may_take(
     match (whose, subject.asked) {
         (Whose::Ours, _) | (_, Some(Asked::Adopt { take_over: true })) => Ok(()),
         (Whose::Nobodys, Some(Asked::Adopt { .. })) => Ok(()),
-        (Whose::Nobodys, _) if live.token.is_none() && says_so(subject) => Ok(()),
+        (Whose::Nobodys, _) if live.token.is_none() && says_so(subject, target) => Ok(()),
         (Whose::AnotherStores, Some(Asked::Adopt { .. })) if lost_store => Ok(()),
         (_, Some(Asked::Adopt { .. })) | (Whose::Foreign, _) => {
             Err(PlanError::Foreign { target: target.clone(), owner: owner.unwrap_or_default() })
@@ -63,8 +60,9 @@ pub(super) fn may_take(
     }
 }
 
-fn says_so(subject: &Subject<'_>) -> bool {
-    subject.desired.is_some_and(|it| it.declared.fields.contains_key(BEFORE_HIVE))
+fn says_so(subject: &Subject<'_>, target: &Target) -> bool {
+    let part = subject.desired.and_then(|it| it.parts.get(&target.part));
+    part.is_some_and(|it| it.lowered.was_there)
 }
 
 /// Whether what is live and recorded may be changed.

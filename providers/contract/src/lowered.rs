@@ -45,6 +45,10 @@ pub struct Lowered {
     /// recorded and not there any more, it is not quietly made anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub holds_data: bool,
+    /// Whether its declaration says itself that something was there before hive came, as a baseline
+    /// does. What is nobody's and was never hive's is then taken without being asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_there: bool,
     /// Whose live objects `steps` is shown with a change of it: see [`crate::Change::related`].
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub looks_at: BTreeSet<Address>,

@@ -81,6 +81,7 @@ pub(crate) fn migrations(declared: &Declared, scope: &LowerScope) -> Result<Lowe
         fields,
         outputs,
         access,
+        was_there: read.baseline.is_some(),
         looks_at: read.backup.into_iter().collect::<BTreeSet<_>>(),
         material,
         ..Lowered::default()

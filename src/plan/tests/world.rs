@@ -74,6 +74,7 @@ impl Verbs for Tiny {
         let access = fields.remove("access").map(|it| ("url".to_owned(), it)).into_iter().collect();
         let first = fields.remove("first").is_some();
         let holds_data = fields.remove("holds").is_some();
+        let was_there = fields.contains_key("baseline");
         if fields.remove("port").is_some() {
             let key = format!("{}/0", declared.address);
             fields.insert("listen".to_owned(), Value::Pick(Pick::Port { key }));
@@ -107,6 +108,7 @@ impl Verbs for Tiny {
             material,
             before_users: keeps,
             holds_data,
+            was_there,
             looks_at: sees.into_iter().collect(),
         };
         Ok(vec![LoweredPart {

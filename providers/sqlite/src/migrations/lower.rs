@@ -64,6 +64,7 @@ pub(crate) fn lower(
             ("schema".to_owned(), Output { made_of: made_of("chain"), value: None }),
         ]),
         access,
+        was_there: read.baseline.is_some(),
         looks_at: read.backup.into_iter().collect(),
         material,
         ..Lowered::default()
