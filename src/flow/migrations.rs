@@ -10,6 +10,7 @@ use crate::plan::{self, Scope};
 use crate::stack;
 use hive_contract::{Address, Declared, Failure, Fields, Observed, Target, Value};
 use hive_sql::lint::{self, Finding, Level, Sizes, TableSize};
+use hive_sql::list::{drift_of, history_of};
 use hive_sql::{Dialect, Migration, Migrations, Stage};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -196,22 +197,9 @@ fn engine(fields: &Fields) -> Dialect {
     engine.and_then(Dialect::parse).unwrap_or(Dialect::Sqlite)
 }
 
-/// What is applied: name and checksum, with which each line begins.
-pub(super) fn history(live: &Fields) -> BTreeMap<String, String> {
-    let lines = live.get("history").and_then(Value::as_list).unwrap_or_default();
-    let one = |line: &str| {
-        let mut words = line.split(' ').map(str::to_owned);
-        (words.next().unwrap_or_default(), words.next().unwrap_or_default())
-    };
-    lines.iter().filter_map(Value::as_text).map(one).collect()
-}
-
-/// What is not as the last migration left it.
-pub(super) fn drift(live: &Fields) -> BTreeMap<String, String> {
-    let drift = live.get("drift").and_then(Value::as_map).into_iter().flatten();
-    let words =
-        |(object, words): (&String, &Value)| Some((object.clone(), words.as_text()?.to_owned()));
-    drift.filter_map(words).collect()
+/// What is applied: checksums by name.
+fn history(live: &Fields) -> BTreeMap<String, String> {
+    history_of(live).map(|(name, checksum)| (name.to_owned(), checksum.to_owned())).collect()
 }
 
 fn list(declared: &Declared, files: &Migrations, seen: Option<&Result<Observed, Failure>>) -> List {
@@ -232,7 +220,7 @@ fn list(declared: &Declared, files: &Migrations, seen: Option<&Result<Observed, 
         address: declared.address.clone(),
         database: text("database").to_owned(),
         files: rows,
-        drift: live.map(drift).unwrap_or_default(),
+        drift: live.map(drift_of).unwrap_or_default(),
         half: live.and_then(half),
         unreadable: seen.and_then(|it| it.as_ref().err()).map(ToString::to_string),
     }

@@ -11,7 +11,7 @@ use crate::{foreign, live, quote};
 use hive_contract::{Failure, FailureKind, Mark, Outcome, Value};
 use hive_sql::foreign::rows_value;
 use hive_sql::history::Applied;
-use hive_sql::list::{FOREIGN, ROWS, row_of};
+use hive_sql::list::{FOREIGN, rows_of};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Takes a database, and makes it first where it may.
@@ -98,19 +98,14 @@ async fn still_says(desk: &Desk<'_>, work: &Work) -> Result<(), Failure> {
 
 /// Writes history rows for what is applied already.
 async fn take_over(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
-    let counted = desk.request.operation.payload.get(ROWS).and_then(Value::as_list);
     let schema = work.book.schema.fingerprint().to_owned();
     let now = now_ms();
-    for one in counted.unwrap_or_default() {
-        let row = row_of(one).ok_or_else(|| invalid("the operation's rows make no sense"))?;
+    for row in rows(desk)? {
         let row = Applied {
-            started_ms: now,
             finished_ms: Some(now),
-            apply: desk.request.facts.get("apply").cloned().unwrap_or_default(),
-            token: desk.request.token.as_str().to_owned(),
             before: schema.clone(),
             after: schema.clone(),
-            ..row
+            ..row.by(desk.request, now)
         };
         work.session.run("take over the history", &book::history_sql(&row)).await?;
         work.book.put_history(row);
@@ -120,13 +115,7 @@ async fn take_over(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
 
 /// A row of the history that this step is about to write.
 pub(crate) fn new_row(desk: &Desk<'_>, migration: &hive_sql::Migration) -> Applied {
-    Applied {
-        started_ms: now_ms(),
-        hive: env!("CARGO_PKG_VERSION").to_owned(),
-        apply: desk.request.facts.get("apply").cloned().unwrap_or_default(),
-        token: desk.request.token.as_str().to_owned(),
-        ..Applied::of(migration)
-    }
+    Applied::of(migration).by(desk.request, now_ms())
 }
 
 /// Milliseconds since 1970, by this machine's clock: told to people, decided by nobody.
@@ -189,9 +178,7 @@ pub(crate) async fn accept(desk: &Desk<'_>) -> Result<Outcome, Failure> {
 
 /// Keeps the checksums of applied files that only say the same in other words.
 async fn keep_files(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
-    let counted = desk.request.operation.payload.get(ROWS).and_then(Value::as_list);
-    for one in counted.unwrap_or_default() {
-        let file = row_of(one).ok_or_else(|| invalid("the operation's rows make no sense"))?;
+    for file in rows(desk)? {
         let row = work.book.history.iter().find(|row| row.number() == file.number()).cloned();
         let row = row.filter(|row| row.statements == file.statements).ok_or_else(|| {
             let what = format!("`{}` is not applied, or says something else now", file.name);
@@ -202,6 +189,12 @@ async fn keep_files(desk: &Desk<'_>, work: &mut Work) -> Result<(), Failure> {
         work.book.put_history(row);
     }
     Ok(())
+}
+
+/// The rows that the step is about.
+fn rows(desk: &Desk<'_>) -> Result<Vec<Applied>, Failure> {
+    let rows = rows_of(&desk.request.operation.payload);
+    rows.ok_or_else(|| invalid("the operation's rows make no sense"))
 }
 
 /// Keeps the schema that is there as the one that was left.

@@ -3,7 +3,7 @@
 use hive_contract::{Fields, Live, Value};
 use hive_sql::history::Applied;
 use hive_sql::lint::{Sizes, TableSize};
-use hive_sql::list::Material;
+use hive_sql::list::{HALF, Material, drift_of, history_of};
 use std::collections::BTreeMap;
 
 /// The history as far as a live object tells it.
@@ -61,23 +61,16 @@ impl Seen {
     /// Reads a live object. `before` is the recorded list: where a row is of one of its files, its
     /// statements are known too.
     pub(crate) fn of(live: &Live, before: Option<&Material>) -> Self {
-        let history = live.fields.get("history").and_then(Value::as_list).unwrap_or_default();
         let mut rows: Vec<Applied> =
-            history.iter().filter_map(Value::as_text).map(|line| row(line, before)).collect();
-        rows.extend(live.fields.get("half").and_then(Value::as_map).map(half));
+            history_of(&live.fields).map(|(name, checksum)| row(name, checksum, before)).collect();
+        rows.extend(live.fields.get(HALF).and_then(Value::as_map).map(half));
         rows.sort_by_key(Applied::number);
-        let drift = live.fields.get("drift").and_then(Value::as_map);
-        let drift = drift
-            .into_iter()
-            .flatten()
-            .filter_map(|(object, words)| Some((object.clone(), words.as_text()?.to_owned())));
         let sizes = live.outputs.get("sizes").and_then(Value::as_map).map(sizes);
-        Self { rows, drift: drift.collect(), sizes: sizes.unwrap_or_default() }
+        Self { rows, drift: drift_of(&live.fields), sizes: sizes.unwrap_or_default() }
     }
 }
 
-fn row(line: &str, before: Option<&Material>) -> Applied {
-    let (name, checksum) = line.rsplit_once(' ').unwrap_or((line, ""));
+fn row(name: &str, checksum: &str, before: Option<&Material>) -> Applied {
     let known = before.and_then(|it| it.migrations.find(name)).map(|(_, it)| it);
     let mut row = match known.filter(|it| it.up.checksum == checksum) {
         Some(migration) => Applied::of(migration),

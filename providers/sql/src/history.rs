@@ -2,6 +2,7 @@
 
 use crate::half::Half;
 use crate::migrations::{Migration, Migrations};
+use hive_contract::Perform;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -64,6 +65,18 @@ impl Applied {
     /// Whether some of its statements are done and some are not.
     pub fn is_half(&self) -> bool {
         self.finished_ms.is_none()
+    }
+
+    /// The same as a row of this hive's, written by a step that begins at a moment.
+    #[must_use]
+    pub fn by(self, step: &Perform, started_ms: i64) -> Self {
+        Self {
+            started_ms,
+            hive: env!("CARGO_PKG_VERSION").to_owned(),
+            apply: step.facts.get("apply").cloned().unwrap_or_default(),
+            token: step.token.as_str().to_owned(),
+            ..self
+        }
     }
 
     /// A row that is about to run, or that is taken over, from its file.

@@ -22,7 +22,7 @@ pub(crate) fn one(held: &mut Held, site: &Site, request: &Perform) -> Result<Obs
     let (identity, baseline) = (&request.identity, request.operation.payload.get("baseline"));
     let unmanaged = |path: &FieldPath| {
         let first = path.keys().first().map(String::as_str);
-        first == Some(migrations::look::HISTORY)
+        first == Some(hive_sql::list::HISTORY)
     };
     match kind(identity)? {
         // A step is not made to read what nobody compares.

@@ -1,5 +1,6 @@
 //! A list whose database is ahead of it: newer files are applied than it holds, and they stay.
 
+use super::history_of;
 use crate::migrations::chain_behind;
 use crate::{FileText, Migrations, name};
 use hive_contract::{Declared, Fields, Live, Lowered, Value};
@@ -58,7 +59,7 @@ pub fn remarks(
     for file in FileText::list(desired.fields.get("files")) {
         let Some(stem) = file.name.strip_suffix(".down.sql") else { continue };
         let other = before.get(&file.name).is_some_and(|it| *it != file.text);
-        if other && history(live).any(|(name, _)| name == stem) {
+        if other && history_of(&live.fields).any(|(name, _)| name == stem) {
             remarks.push(format!(
                 "`{}` is another than when `{stem}` was applied, and is not tried",
                 file.name
@@ -85,18 +86,9 @@ fn goes_down(fields: &Fields) -> bool {
 /// Name and checksum of what is whole and newer than a number, in order.
 fn newer(live: &Live, newest: Option<u64>) -> Vec<(&str, &str)> {
     let mut newer: Vec<(&str, &str)> =
-        history(live).filter(|(name, _)| number(name) > newest).collect();
+        history_of(&live.fields).filter(|(name, _)| number(name) > newest).collect();
     newer.sort_by_key(|(name, _)| number(name));
     newer
-}
-
-/// Name and checksum of each whole file that is applied.
-fn history(live: &Live) -> impl Iterator<Item = (&str, &str)> {
-    let lines = live.fields.get("history").and_then(Value::as_list).unwrap_or_default();
-    lines.iter().filter_map(|line| {
-        let mut words = line.as_text()?.split(' ');
-        Some((words.next()?, words.next()?))
-    })
 }
 
 fn number(stem: &str) -> Option<u64> {

@@ -13,6 +13,7 @@ mod notes;
 mod objections;
 mod rows;
 mod taken;
+mod told;
 mod tried;
 mod ways;
 
@@ -22,7 +23,8 @@ pub use compare::{Compared, down_of};
 pub use making::{ACCEPT, BACKUP, DOWN, FILES, MIGRATE, Making, RAW, RESUME, ROWS, SCHEMA};
 pub use material::{DeclaredBaseline, Material, NONE, migration_of};
 pub use objections::{mismatched, objections};
-pub use rows::{row_of, row_value};
+pub use rows::{row_value, rows_of};
 pub use taken::{FOREIGN, foreign_of, no_history, not_taken, take_over, taken_over};
+pub use told::{DRIFT, HALF, HISTORY, drift_of, history_lines, history_of};
 pub use tried::{Tried, TriedFile};
 pub use ways::ways_back;

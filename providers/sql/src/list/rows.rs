@@ -1,5 +1,6 @@
 //! Rows of the history in a payload, of files that are not run.
 
+use super::making::ROWS;
 use crate::Migration;
 use crate::history::Applied;
 use hive_contract::{Fields, Value};
@@ -17,8 +18,14 @@ pub fn row_value(migration: &Migration) -> Value {
     ]))
 }
 
-/// [`row_value`] read again, as a row that was taken over.
-pub fn row_of(value: &Value) -> Option<Applied> {
+/// The rows of a payload, each as one that was taken over; none where one makes no sense.
+pub fn rows_of(payload: &Fields) -> Option<Vec<Applied>> {
+    let rows = payload.get(ROWS).and_then(Value::as_list).unwrap_or_default();
+    rows.iter().map(row_of).collect()
+}
+
+/// [`row_value`] read again.
+fn row_of(value: &Value) -> Option<Applied> {
     let fields = value.as_map()?;
     let text = |key: &str| fields.get(key).and_then(Value::as_text).map(str::to_owned);
     let statements = fields.get("statements")?.as_list()?.iter();
@@ -35,7 +42,6 @@ pub fn row_of(value: &Value) -> Option<Applied> {
         begun: total,
         total,
         baseline: true,
-        hive: env!("CARGO_PKG_VERSION").to_owned(),
         ..Applied::default()
     })
 }

@@ -5,7 +5,7 @@ use crate::history::Applied;
 use crate::lint::Sizes;
 use crate::list::{
     BACKUP, Compared, DeclaredBaseline, Making, Material, RAW, ROWS, SCHEMA, Tried, TriedFile,
-    begin_title, row_of,
+    begin_title, rows_of,
 };
 use hive_contract::{Fields, Operation, Phase, Retry, Reversible, Undo, Value};
 use std::collections::BTreeMap;
@@ -313,7 +313,7 @@ fn what_is_taken_as_it_is_is_named_and_stops_nobody() {
         ("accept", &notes.map(str::to_owned)[..])
     );
     let rows = steps[0].payload[ROWS].as_list().expect("rows");
-    let row = row_of(&rows[0]).expect("reads");
+    let row = rows_of(&steps[0].payload).expect("reads").remove(0);
     let list = material(Postgres, &case.now, &[]);
     assert!(row.checksum == list.migrations.list()[0].up.checksum && rows.len() == 1);
     assert_eq!(row.raw_checksum, list.migrations.list()[0].up.raw_checksum);

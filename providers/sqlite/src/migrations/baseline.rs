@@ -2,14 +2,14 @@
 
 use super::look::foreign;
 use super::up::touch;
-use super::{ROWS, list_of, moved};
+use super::{list_of, moved};
 use crate::held::Held;
 use crate::session::{Step, only_ours};
 use crate::work::now_ms;
 use hive_contract::{Failure, FailureKind, Outcome, Value};
 use hive_sql::foreign::{Tool, rows_value};
 use hive_sql::history::Applied;
-use hive_sql::list::{FOREIGN, NONE, row_of};
+use hive_sql::list::{FOREIGN, NONE, rows_of};
 
 /// Counts files as applied that another tool, or a person, has run.
 ///
@@ -24,13 +24,10 @@ pub(super) fn baseline(step: &Step<'_>) -> Result<Outcome, Failure> {
         for row in rows(step)? {
             let now = now_ms();
             let row = Applied {
-                started_ms: now,
                 finished_ms: Some(now),
-                apply: step.request.facts.get("apply").cloned().unwrap_or_default(),
-                token: step.request.token.as_str().to_owned(),
                 before: schema.clone(),
                 after: schema.clone(),
-                ..row
+                ..row.by(step.request, now)
             };
             held.write(list, row).map_err(|error| step.trouble("write", &error))?;
         }
@@ -82,7 +79,6 @@ pub(super) fn accept(step: &Step<'_>) -> Result<Outcome, Failure> {
 }
 
 fn rows(step: &Step<'_>) -> Result<Vec<Applied>, Failure> {
-    let list = step.request.operation.payload.get(ROWS).and_then(Value::as_list);
-    let rows: Option<Vec<Applied>> = list.unwrap_or_default().iter().map(row_of).collect();
+    let rows = rows_of(&step.request.operation.payload);
     rows.ok_or_else(|| Failure::new(FailureKind::Invalid, "the operation's rows make no sense"))
 }

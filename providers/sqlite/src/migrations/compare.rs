@@ -1,11 +1,10 @@
 //! The files of a list against what its live object says is applied.
 
-use super::look::{DIGITS, HALF, HISTORY};
+use super::look::DIGITS;
 use hive_contract::{Action, Change, Fields, Live, Lowered, Value};
 use hive_sql::history::{Applied, Mismatch};
-use hive_sql::list::{Compared, Material};
+use hive_sql::list::{Compared, HALF, Material, history_lines};
 use hive_sql::{Dialect, Migrations};
-use std::collections::BTreeMap;
 
 /// The material of a lowered list.
 pub(crate) fn material(lowered: &Lowered) -> Option<Material> {
@@ -33,22 +32,12 @@ pub(crate) fn is_fresh(change: &Change, compared: &Compared) -> bool {
     change.action == Action::Create || compared.is_fresh()
 }
 
-/// What somebody changed by hand: object → words.
-pub(crate) fn drift(change: &Change) -> BTreeMap<String, String> {
-    let drift = change.observed.as_ref().and_then(|live| live.fields.get("drift"));
-    let drift = drift.and_then(Value::as_map).into_iter().flatten();
-    drift
-        .filter_map(|(object, words)| Some((object.clone(), words.as_text()?.to_owned())))
-        .collect()
-}
-
 /// What a live list says is applied. Of a statement's hash only the beginning is known; where the
 /// file's begins the same way, it is the same.
 pub(crate) fn rows(live: Option<&Live>, migrations: &Migrations) -> Vec<Applied> {
     let Some(live) = live else { return Vec::new() };
-    let lines = live.fields.get(HISTORY).and_then(Value::as_list).unwrap_or_default();
     let mut rows: Vec<Applied> =
-        lines.iter().filter_map(|line| row(line.as_text()?, migrations)).collect();
+        history_lines(&live.fields).filter_map(|line| row(line, migrations)).collect();
     rows.extend(live.fields.get(HALF).and_then(Value::as_map).and_then(half));
     rows
 }

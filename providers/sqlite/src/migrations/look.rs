@@ -8,18 +8,13 @@ use crate::site::Site;
 use hive_contract::{Failure, Fields, Live, Observed, Status, Value};
 use hive_sql::foreign::{Row, Tool, rows_value};
 use hive_sql::history::Applied;
-use hive_sql::list::{FOREIGN, NONE};
+use hive_sql::list::{FOREIGN, HALF, HISTORY, NONE};
 use hive_sql::migrations::chain;
 use hive_sql::{Dialect, words};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 
-/// The unmanaged field that holds what is applied, in order: `0001_create_orders <checksum>` and
-/// the beginnings of its statements' hashes.
-pub(crate) const HISTORY: &str = "history";
-/// The unmanaged field of a file that ran without a transaction and did not end.
-pub(crate) const HALF: &str = "half";
-/// How many digits of a statement's hash stand in [`HISTORY`].
+/// How many digits of each statement's hash stand behind name and checksum in [`HISTORY`].
 pub(crate) const DIGITS: usize = 8;
 
 /// One list, lean: for a step.

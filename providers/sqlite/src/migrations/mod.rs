@@ -14,7 +14,7 @@ pub(crate) mod steps;
 mod stepwise;
 mod up;
 
-pub(crate) use hive_sql::list::{ACCEPT, BACKUP, DOWN, FILES, MIGRATE, RAW, RESUME, ROWS, SCHEMA};
+pub(crate) use hive_sql::list::{ACCEPT, BACKUP, DOWN, FILES, MIGRATE, RAW, RESUME, SCHEMA};
 pub(crate) use look::look;
 pub(crate) use objections::objections;
 pub(crate) use rehearse::{can_rehearse, rehearse};

@@ -2,12 +2,12 @@
 //! [`hive_sql::list`]'s, and what is here is how a history begins.
 
 use super::BASELINE;
-use super::compare::{before_of, compared, drift, is_fresh};
+use super::compare::{before_of, compared, is_fresh};
 use crate::database::steps::{adopt, of, release};
 use crate::database::{OF, steps as marks};
 use hive_contract::{Action, Change, Fields, Operation, Rehearsal, Retry, Value};
 use hive_sql::lint::Sizes;
-use hive_sql::list::{Making, Material, Tried, begin_title};
+use hive_sql::list::{Making, Material, Tried, begin_title, drift_of};
 
 pub(crate) fn steps(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Operation> {
     let Some(of) = of(change) else { return Vec::new() };
@@ -19,7 +19,8 @@ pub(crate) fn steps(change: &Change, rehearsal: Option<&Rehearsal>) -> Vec<Opera
     // What does not go together is an objection, and nothing is planned.
     let Some(Ok(compared)) = compared(change) else { return Vec::new() };
     let mut steps = begun(change, &of, &compared.material);
-    let (before, tried, drift) = (before_of(change), Tried::of(rehearsal), drift(change));
+    let drift = change.observed.as_ref().map(|it| drift_of(&it.fields)).unwrap_or_default();
+    let (before, tried) = (before_of(change), Tried::of(rehearsal));
     let making = Making {
         compared: &compared,
         before: before.as_ref(),

@@ -106,12 +106,8 @@ pub(super) fn begun(
     migration: &Migration,
 ) -> Result<Applied, Failure> {
     let before = held.schema().map_err(|error| step.trouble("read", &error))?.fingerprint();
-    let row = Applied::of(migration);
+    let row = Applied::of(migration).by(step.request, now_ms());
     Ok(Applied {
-        started_ms: now_ms(),
-        hive: env!("CARGO_PKG_VERSION").to_owned(),
-        apply: step.request.facts.get("apply").cloned().unwrap_or_default(),
-        token: step.request.token.as_str().to_owned(),
         after: before.clone(),
         before,
         backup: text(step, BACKUP).map(str::to_owned),
