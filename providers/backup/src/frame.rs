@@ -187,12 +187,9 @@ impl Step<'_> {
         let previous = listing.manifests();
         let kind = self.kind();
         let order = Order {
-            mark: &self.request.mark,
-            token: &self.request.token,
-            kind,
             previous: &previous,
             smaller: self.payload().get(SMALLER).and_then(Value::as_bool).unwrap_or_default(),
-            guard: self.context.guard,
+            ..Order::new(&self.request.mark, &self.request.token, kind, self.context.guard)
         };
         let job = self.job(kind)?;
         let publishing = self.repository.publish(&order, |sink| engine.dump(job, sink));

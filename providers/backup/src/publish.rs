@@ -48,6 +48,13 @@ pub struct Order<'a> {
     pub guard: &'a dyn Guard,
 }
 
+impl<'a> Order<'a> {
+    /// One that is compared with nothing.
+    pub fn new(mark: &'a Mark, token: &'a Token, kind: Kind, guard: &'a dyn Guard) -> Self {
+        Self { mark, token, kind, previous: &[], smaller: false, guard }
+    }
+}
+
 impl Repository {
     /// Makes a backup of what `dump` writes, and says its manifest; the one that is there already
     /// where the step has made it before. Where the dump is far smaller

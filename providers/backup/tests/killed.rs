@@ -36,14 +36,7 @@ fn publish(root: &Path, token: &str) -> Manifest {
     };
     let mark = Mark { owner, address: "backup.main".parse().expect("address") };
     let token = Token::from_text(token);
-    let order = Order {
-        mark: &mark,
-        token: &token,
-        kind: Kind::Run,
-        previous: &[],
-        smaller: false,
-        guard: &Unguarded,
-    };
+    let order = Order::new(&mark, &token, Kind::Run, &Unguarded);
     let dump = |mut sink: hive_backup::Sink| async move {
         let filled = tokio::task::spawn_blocking(move || {
             let piece: Vec<u8> = (0..1 << 20).map(|at: u32| (at / 3 * 7) as u8).collect();

@@ -44,14 +44,7 @@ async fn publish(repository: &Repository, size: u64) -> Manifest {
     };
     let mark = Mark { owner, address: "backup.main".parse().expect("address") };
     let token = Token::from_text("t1");
-    let order = Order {
-        mark: &mark,
-        token: &token,
-        kind: Kind::Run,
-        previous: &[],
-        smaller: false,
-        guard: &Unguarded,
-    };
+    let order = Order::new(&mark, &token, Kind::Run, &Unguarded);
     let dump = |sink| async move {
         let filled = tokio::task::spawn_blocking(move || fill(sink, size));
         filled.await.expect("ends").map_err(|error| {

@@ -76,14 +76,7 @@ async fn publish(
 ) -> Result<Manifest, Failure> {
     let mark = mark("backup.main");
     let token = Token::from_text(token);
-    let order = Order {
-        mark: &mark,
-        token: &token,
-        kind: Kind::Run,
-        previous,
-        smaller: false,
-        guard: &Unguarded,
-    };
+    let order = Order { previous, ..Order::new(&mark, &token, Kind::Run, &Unguarded) };
     let dump = |mut sink: hive_backup::Sink| async move {
         let rows = bytes.len() as u64 / 10;
         let written = tokio::task::spawn_blocking(move || {
@@ -210,14 +203,7 @@ async fn a_dump_that_fails_or_forgets_its_end_is_no_backup() {
     let repository = desk.open().await;
     let mark = mark("backup.main");
     let token = Token::from_text("t1");
-    let order = Order {
-        mark: &mark,
-        token: &token,
-        kind: Kind::Run,
-        previous: &[],
-        smaller: false,
-        guard: &Unguarded,
-    };
+    let order = Order::new(&mark, &token, Kind::Run, &Unguarded);
     let failed = repository.publish(&order, |mut sink| async move {
         sink.send(&[1; 700_000]).await.expect("takes");
         Err(Failure::new(FailureKind::Unavailable, "the server went away"))

@@ -29,14 +29,7 @@ pub(super) async fn make(desk: &Desk<'_>) -> Result<Outcome, Failure> {
             // Among the backups of the same resource, so that it is listed and kept with them.
             let owner = desk.request.mark.owner.clone();
             let mark = Mark { owner, address: from.mark.address };
-            let order = Order {
-                mark: &mark,
-                token: &desk.request.token,
-                kind: Kind::Safety,
-                previous: &[],
-                smaller: false,
-                guard: desk.context.guard,
-            };
+            let order = Order::new(&mark, &desk.request.token, Kind::Safety, desk.context.guard);
             let key = text(&desk.request.operation.payload, KEY)?.to_owned();
             let mut engine = Dumps::new(desk.base);
             engine.database = Some(old);

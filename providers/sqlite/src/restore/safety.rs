@@ -30,14 +30,7 @@ pub(super) async fn make(
             let from = repository.manifest(&text(request, ID)?).await?;
             // Among the backups of the same resource, so that it is listed and kept with them.
             let mark = Mark { owner: request.mark.owner.clone(), address: from.mark.address };
-            let order = Order {
-                mark: &mark,
-                token: &request.token,
-                kind: Kind::Safety,
-                previous: &[],
-                smaller: false,
-                guard: context.guard,
-            };
+            let order = Order::new(&mark, &request.token, Kind::Safety, context.guard);
             let notes = BTreeMap::from([(RESTORE.to_owned(), text(request, KEY)?)]);
             let engine = Copies { base: Arc::clone(base), notes };
             let nothing = Fields::new();
