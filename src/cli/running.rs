@@ -14,7 +14,7 @@ use crate::render::progress::Watcher;
 use crate::render::{About, plan_json, plan_text, report, trying, words};
 use hive_state::{Hold, Holder};
 use std::path::{Path, PathBuf};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often a plan is made anew when what it was made from moves before it has begun.
 const ROUNDS: u32 = 3;
@@ -139,20 +139,10 @@ pub async fn plan(
     let planning = async { Ok(session.plan(ask, &hears).await?) };
     // Once a handler is there, a signal ends nothing by itself any more: the plan of a second round
     // has those of the first.
-    let leave = async {
-        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-            (Ok(mut int), Ok(mut term)) => {
-                tokio::select! {
-                    _ = int.recv() => {}
-                    _ = term.recv() => {}
-                }
-            }
-            _ => std::future::pending().await,
-        }
-    };
+    let mut signals = Signals::new();
     tokio::select! {
         came = planning => came,
-        () = leave => Err(Ended::Said {
+        () = signals.next() => Err(Ended::Said {
             exit: Exit::Interrupted,
             trouble: Trouble::new("interrupted while planning: nothing was begun"),
         }),
@@ -215,24 +205,35 @@ pub async fn settle(
 
 /// Runs something while Ctrl-C and TERM are pressed onto its interrupt.
 async fn listening<T>(work: impl Future<Output = T>, interrupt: &Interrupt) -> T {
-    let listen = async {
-        // Without handlers a signal ends hive at once, which recovery settles as any crash.
-        let (Ok(mut int), Ok(mut term)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
+    let mut signals = Signals::new();
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            came = &mut work => return came,
+            () = signals.next() => interrupt.press(),
+        }
+    }
+}
+
+/// Ctrl-C and TERM. Where they cannot be listened for, none ever comes: then a signal ends hive at
+/// once, which recovery settles as any crash.
+struct Signals(Option<(Signal, Signal)>);
+
+impl Signals {
+    fn new() -> Self {
+        let interrupt = signal(SignalKind::interrupt()).ok();
+        Self(interrupt.zip(signal(SignalKind::terminate()).ok()))
+    }
+
+    /// Waits for one of them.
+    async fn next(&mut self) {
+        let Some((interrupt, terminate)) = &mut self.0 else {
             return std::future::pending().await;
         };
-        loop {
-            tokio::select! {
-                _ = int.recv() => {}
-                _ = term.recv() => {}
-            }
-            interrupt.press();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        came = work => came,
-        () = listen => std::future::pending().await,
     }
 }
 

@@ -64,9 +64,11 @@ async fn rehearse(desk: &Desk, of: &OfMigrations) -> Result<Exit, Ended> {
         }
     };
     let learnt = session.try_now(&only, &hears).await?;
-    let lists = session.migrations(&only).await?;
     let text = match of.format {
-        Format::Text => migrations::learnt(&learnt, &lists, desk.screen.result_style()),
+        Format::Text => {
+            let lists = session.migrations(&only).await?;
+            migrations::learnt(&learnt, &lists, desk.screen.result_style())
+        }
         Format::Json => migrations::learnt_json(&learnt),
     };
     desk.screen.result(&text);
