@@ -8,8 +8,8 @@ use super::settle::{self, Strange};
 use super::there;
 use super::work::Work;
 use crate::plan::OnFailure;
-use hive_contract::Phase;
 use hive_contract::mark::Way;
+use hive_contract::{Phase, Target};
 use hive_state::{Ending, Head, Journal, Lease, Record, StepState};
 
 /// Follows an apply to its end, from wherever its journal is.
@@ -41,8 +41,8 @@ async fn ending(
     if journal.replay().back.is_none() {
         match there(work, journal, settle).await? {
             Turn::Ends(ending) => return Ok(ending),
-            Turn::Back(why) => {
-                work.says(Progress::GoingBack { why: why.clone() });
+            Turn::Back { why, failed } => {
+                work.says(Progress::GoingBack { why: why.clone(), failed });
                 journal.append(&[work.entry(Record::Back { why })]).await?;
             }
         }
@@ -53,7 +53,7 @@ async fn ending(
 /// What follows the way there.
 enum Turn {
     Ends(Ending),
-    Back(String),
+    Back { why: String, failed: Option<(u32, Target)> },
 }
 
 async fn there(work: &Work<'_>, journal: &mut Journal, settle: Settle) -> Result<Turn, ApplyError> {
@@ -71,7 +71,7 @@ async fn there(work: &Work<'_>, journal: &mut Journal, settle: Settle) -> Result
         (Settle::On, Stopped::AllDone) => Ok(Turn::Ends(Ending::Applied)),
         (Settle::On, _) => after_failure(work, journal).await,
         (Settle::Back, _) => match stays(work, journal).await? {
-            None => Ok(Turn::Back(format!("{} asked", work.lent.who))),
+            None => Ok(Turn::Back { why: format!("{} asked", work.lent.who), failed: None }),
             Some(why) => Err(ApplyError::Refused(format!(
                 "hive does not go back by itself: {why}; go on with `hive recover`, or record it \
                  as it is with `hive recover --close`"
@@ -101,11 +101,15 @@ async fn after_failure(work: &Work<'_>, journal: &mut Journal) -> Result<Turn, A
         return Ok(Turn::Ends(Ending::Halted));
     }
     let first = journal.replay().steps.iter().find(|(_, it)| it.state == StepState::Failed);
-    let why = first.and_then(|(number, record)| {
-        let target = &work.step(*number).ok()?.target;
-        Some(format!("step {number} ({target}) failed: {}", record.failure.as_ref()?))
+    let failed = first.and_then(|(number, record)| {
+        let target = work.step(*number).ok()?.target.clone();
+        let why = format!("step {number} ({target}) failed: {}", record.failure.as_ref()?);
+        Some((why, (*number, target)))
     });
-    Ok(Turn::Back(why.unwrap_or_else(|| "a step failed".to_owned())))
+    Ok(match failed {
+        Some((why, failed)) => Turn::Back { why, failed: Some(failed) },
+        None => Turn::Back { why: "a step failed".to_owned(), failed: None },
+    })
 }
 
 /// Why hive does not go back by itself, where it does not: a step has had an effect that nothing

@@ -142,6 +142,9 @@ pub enum Progress {
     GoingBack {
         /// Why.
         why: String,
+        /// Which step failed, where that is why: what it said was told already.
+        #[serde(skip)]
+        failed: Option<(u32, Target)>,
     },
     /// Something about the apply as a whole.
     Note {

@@ -150,22 +150,19 @@ fn say(progress: &Progress, steps: &Steps) -> Option<Said> {
             // The report says it again, with what was found: who wants it quiet reads it once.
             said(line.plain(clean(&failure.message)), true, false)
         }
-        Progress::GoingBack { why } => {
-            let line = Line::new().with(Paint::Bad, "going back: ").plain(clean(brief(why)));
+        Progress::GoingBack { why, failed } => {
+            // What the failed step said stands right above.
+            let why = match failed {
+                Some((step, target)) => format!("step {step} ({target}) failed"),
+                None => why.clone(),
+            };
+            let line = Line::new().with(Paint::Bad, "going back: ").plain(clean(&why));
             said(line, true, false)
         }
         Progress::Note { message } => {
             said(Line::new().with(Paint::Care, "! ").plain(clean(message)), true, true)
         }
         Progress::Closed { .. } => None,
-    }
-}
-
-/// Why an apply goes back, without what the failed step said: that stands right above.
-fn brief(why: &str) -> &str {
-    match why.split_once(" failed: ") {
-        Some((step, _)) if step.starts_with("step ") => &why[..step.len() + " failed".len()],
-        _ => why,
     }
 }
 

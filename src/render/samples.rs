@@ -467,7 +467,10 @@ pub(crate) fn told() -> Vec<Progress> {
         began(2, "service.api", "roll 2 replicas", 2, false),
         Progress::Said { step: 2, event: Event::warning("port 8080 answers \u{1b}[31mslowly") },
         Progress::Failed { step: 2, failure, back: false },
-        Progress::GoingBack { why: format!("step 2 (service.api) failed: {}", unhealthy()) },
+        Progress::GoingBack {
+            why: format!("step 2 (service.api) failed: {}", unhealthy()),
+            failed: Some((2, target("service.api"))),
+        },
         began(1, "config.api", "write config/api.toml as it was", 1, true),
         Progress::Done { step: 1, took_ms: 1_234, back: true },
         Progress::Note { message: "the notice `notify.ops` was not sent: no answer".into() },
