@@ -94,15 +94,22 @@ impl Drop for Session {
 
 /// A session that reads the orders, and keeps everybody from changing their table.
 fn read_from(shop: &Shop) -> Session {
+    holding(shop, "SELECT count(*) FROM orders", "AccessShareLock")
+}
+
+/// A session in whose transaction a lock on the orders is held.
+fn holding(shop: &Shop, sql: &str, mode: &str) -> Session {
     let mut session = shop.with_server(|server, name| server.psql_command(name));
     let mut child =
         session.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("psql starts");
     // Its end is the end of what it was told: the server sees that at once.
     let mut told = child.stdin.take().expect("a pipe");
-    told.write_all(b"BEGIN; SELECT count(*) FROM orders;\n").expect("psql listens");
-    let held = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'orders'::regclass AND granted \
-                AND mode = 'AccessShareLock' AND pid <> pg_backend_pid()";
-    until("the table is read", || shop.ask(held) == "t");
+    told.write_all(format!("BEGIN; {sql};\n").as_bytes()).expect("psql listens");
+    let held = format!(
+        "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'orders'::regclass AND granted \
+         AND mode = '{mode}' AND pid <> pg_backend_pid()"
+    );
+    until("the lock is held", || shop.ask(&held) == "t");
     child.stdin = Some(told);
     Session(child)
 }
@@ -323,16 +330,7 @@ fn what_is_lost_behind_a_restore_comes_back() {
 
 /// A session that lets nobody look at the orders.
 fn locked_by(shop: &Shop) -> Session {
-    let mut session = shop.with_server(|server, name| server.psql_command(name));
-    let mut child =
-        session.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("psql starts");
-    let mut told = child.stdin.take().expect("a pipe");
-    told.write_all(b"BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE;\n").expect("psql listens");
-    let held = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'orders'::regclass AND granted \
-                AND mode = 'AccessExclusiveLock' AND pid <> pg_backend_pid()";
-    until("the table is locked", || shop.ask(held) == "t");
-    child.stdin = Some(told);
-    Session(child)
+    holding(shop, "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE", "AccessExclusiveLock")
 }
 
 #[test]

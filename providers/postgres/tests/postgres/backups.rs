@@ -16,6 +16,18 @@ pub(crate) fn backup(lab: &Lab<'_>) -> Fields {
     ])
 }
 
+/// What asks for a restore of one of them.
+pub(crate) fn restoring(lab: &Lab<'_>, id: &str, files: Vec<Value>) -> Fields {
+    Fields::from([
+        ("verb".to_owned(), Value::text("restore")),
+        ("backup".to_owned(), Value::Map(backup(lab))),
+        ("id".to_owned(), Value::text(id)),
+        ("files".to_owned(), Value::List(files)),
+        ("safety".to_owned(), Value::Bool(true)),
+        ("now_ms".to_owned(), Value::Int(1)),
+    ])
+}
+
 /// Registers the place of the backups, and takes one.
 pub(crate) async fn taken(lab: &Lab<'_>) -> Lowered {
     let lowered = lab.lower(&declared("backup.main", backup(lab)));

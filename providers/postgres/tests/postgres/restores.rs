@@ -1,12 +1,12 @@
 //! Restores: closed, backed up, restored beside, swapped; and every pair of failures ends in the
 //! old or the new one, as the rows say.
 
-use crate::backups::{backup, backups, fill, run, take, taken};
+use crate::backups::{backup, backups, fill, restoring, run, take, taken};
 use crate::lab::{Lab, ROLE, declared, migrations};
 use hive_contract::outcome::Resolution;
 use hive_contract::{
-    Action, Expects, Failure, FailureKind, Fields, Guard, Live, Lowered, Observed, Operation,
-    Outcome, Perform, Undo, Value,
+    Action, Expects, Failure, FailureKind, Guard, Live, Lowered, Observed, Operation, Outcome,
+    Perform, Undo, Value,
 };
 use hive_parts::Postgres as Server;
 use std::process::Stdio;
@@ -43,14 +43,7 @@ impl<'a> Two<'a> {
     async fn steps_with(&self, files: Vec<Value>) -> Vec<Operation> {
         let mut change =
             self.lab.change(Action::Run, Some(&self.database), Some(&self.database)).await;
-        change.run = Some(Fields::from([
-            ("verb".to_owned(), Value::text("restore")),
-            ("backup".to_owned(), Value::Map(backup(&self.lab))),
-            ("id".to_owned(), Value::text(&self.id)),
-            ("files".to_owned(), Value::List(files)),
-            ("safety".to_owned(), Value::Bool(true)),
-            ("now_ms".to_owned(), Value::Int(1)),
-        ]));
+        change.run = Some(restoring(&self.lab, &self.id, files));
         self.lab.steps(&change, None)
     }
 

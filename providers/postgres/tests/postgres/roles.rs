@@ -1,10 +1,8 @@
 //! What a database refers to outside of itself, on a server that has none of it.
 
-use crate::backups::{backup, backups, run, taken};
+use crate::backups::{backup, backups, restoring, run, taken};
 use crate::lab::{Lab, PASSWORD, ROLE, declared};
-use hive_contract::{
-    Action, Failure, FailureKind, Fields, Lowered, Operation, Outcome, Undo, Value,
-};
+use hive_contract::{Action, Failure, FailureKind, Lowered, Operation, Outcome, Undo, Value};
 use hive_parts::{PASSWORD as KEEPERS, Postgres as Server, USER};
 use hive_sql::manifest::Manifest;
 use std::fs;
@@ -124,14 +122,7 @@ impl Target<'_> {
     async fn steps(&self) -> Vec<Operation> {
         let mut change =
             self.lab.change(Action::Run, Some(&self.database), Some(&self.database)).await;
-        change.run = Some(Fields::from([
-            ("verb".to_owned(), Value::text("restore")),
-            ("backup".to_owned(), Value::Map(backup(&self.lab))),
-            ("id".to_owned(), Value::text(&self.id)),
-            ("files".to_owned(), Value::List(Vec::new())),
-            ("safety".to_owned(), Value::Bool(true)),
-            ("now_ms".to_owned(), Value::Int(1)),
-        ]));
+        change.run = Some(restoring(&self.lab, &self.id, Vec::new()));
         self.lab.steps(&change, None)
     }
 
